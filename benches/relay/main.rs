@@ -1,0 +1,242 @@
+//! `make bench`: the relay against direct TCP and against a floor, to a sink and, where `SMEUSE_BENCH_AMQP_URL` names
+//! one, to a RabbitMQ. `docs/benchmarks.md` says what is measured and how to read it.
+//!
+//! Nothing passes or fails by its speed. A message that is lost, doubled or damaged makes the run fail.
+
+mod amqp;
+mod client;
+mod floor;
+mod lane;
+mod load;
+mod memory;
+mod process;
+mod report;
+mod sink;
+mod websocket;
+
+use std::io;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::ToSocketAddrs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use client::Account;
+use client::Way;
+use lane::Lane;
+use load::Sample;
+use load::Workload;
+use process::Process;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["sink"] => sink::run(),
+        ["floor", upstream] => resolve(upstream).and_then(floor::run),
+        // `cargo bench` says so; a test run of all targets does not, and shall not take minutes.
+        [.., "--bench"] => bench(&words[..words.len() - 1]),
+        _ => writeln!(
+            io::stdout(),
+            "nothing is measured without `cargo bench --bench relay`"
+        ),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what is named like one of `words`, or all.
+fn bench(words: &[&str]) -> io::Result<()> {
+    let plan = Plan::chosen();
+    let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    process::watch(plan.limit);
+    let out = &mut io::stdout();
+    report::machine(out)?;
+    let sink = Process::sink()?;
+    let account = Account {
+        user: "guest".to_owned(),
+        password: "guest".to_owned(),
+        vhost: "/".to_owned(),
+    };
+    let lanes = lanes(sink.address(), &account, false)?;
+    table("sink", &lanes, &plan, &asked, out)?;
+    if let Some(url) = std::env::var("SMEUSE_BENCH_AMQP_URL")
+        .ok()
+        .filter(|url| !url.is_empty())
+    {
+        let (address, account) = parse(&url)?;
+        table(
+            "RabbitMQ",
+            &self::lanes(address, &account, true)?,
+            &plan,
+            &asked,
+            out,
+        )?;
+    }
+    let [_, floor, smeuse] = &lanes;
+    let (Some(floor_process), Some(smeuse_process)) = (&floor.process, &smeuse.process) else {
+        return Ok(());
+    };
+    if asked("idle") {
+        let floor = memory::idle(floor, floor_process, plan.sessions)?;
+        let smeuse = memory::idle(smeuse, smeuse_process, plan.sessions)?;
+        report::idle(out, &floor, &smeuse)?;
+    }
+    if asked("stall") {
+        report::stall_head(out)?;
+        let megabytes = plan.offered >> 20;
+        let client = memory::stalled_client(smeuse, smeuse_process, plan.offered, plan.stall)?;
+        report::stall(
+            out,
+            &format!("client stalls, {megabytes} MiB wait for it"),
+            &client,
+        )?;
+        let broker = memory::stalled_broker(smeuse, smeuse_process, plan.offered, plan.stall)?;
+        report::stall(
+            out,
+            &format!("broker stalls, client publishes {megabytes} MiB"),
+            &broker,
+        )?;
+    }
+    Ok(())
+}
+
+/// How long everything may take, and how much of it there is.
+struct Plan {
+    rounds: usize,
+    each: Duration,
+    sessions: usize,
+    offered: u64,
+    stall: Duration,
+    limit: Duration,
+}
+
+impl Plan {
+    /// The full run, or with `SMEUSE_BENCH_QUICK=1` a few seconds that show that all of it works.
+    fn chosen() -> Self {
+        if std::env::var("SMEUSE_BENCH_QUICK").is_ok_and(|quick| quick == "1") {
+            return Self {
+                rounds: 2,
+                each: Duration::from_millis(50),
+                sessions: 200,
+                offered: 64 << 20,
+                stall: Duration::from_millis(300),
+                limit: Duration::from_secs(60),
+            };
+        }
+        Self {
+            rounds: 7,
+            each: Duration::from_millis(500),
+            sessions: 2000,
+            offered: 1 << 30,
+            stall: Duration::from_secs(3),
+            limit: Duration::from_secs(290),
+        }
+    }
+}
+
+/// The three ways to a broker: direct, floor, smeuse.
+fn lanes(broker: SocketAddr, account: &Account, real: bool) -> io::Result<[Lane; 3]> {
+    let lane = |way, process| Lane {
+        way,
+        account: account.clone(),
+        process,
+        real,
+    };
+    let floor = Process::floor(broker)?;
+    let smeuse = Process::gateway(broker)?;
+    Ok([
+        lane(Way::Direct(broker), None),
+        lane(Way::WebSocket(floor.address()), Some(floor)),
+        lane(Way::WebSocket(smeuse.address()), Some(smeuse)),
+    ])
+}
+
+/// Every workload against one broker.
+fn table(
+    broker: &str,
+    lanes: &[Lane; 3],
+    plan: &Plan,
+    asked: &impl Fn(&str) -> bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut headed = false;
+    for (workload, what) in RATES {
+        let name = format!("{broker}: {what}");
+        if asked(&name) {
+            if !std::mem::replace(&mut headed, true) {
+                report::rates_head(out)?;
+            }
+            report::rates(out, &name, &rounds(*workload, lanes, plan)?)?;
+        }
+    }
+    let name = format!("{broker}: round trip 100 B");
+    if asked(&name) {
+        report::round_trips_head(out)?;
+        report::round_trips(out, &name, &rounds(Workload::RoundTrip(100), lanes, plan)?)?;
+    }
+    Ok(())
+}
+
+/// The lanes take turns, so that what else the machine does falls on all of them, and each begins as often.
+fn rounds(workload: Workload, lanes: &[Lane; 3], plan: &Plan) -> io::Result<[Vec<Sample>; 3]> {
+    let mut samples = [const { Vec::new() }; 3];
+    for round in 0..plan.rounds {
+        for turn in 0..3 {
+            let lane = (round + turn) % 3;
+            samples[lane].push(workload.run(&lanes[lane], plan.each)?);
+        }
+    }
+    Ok(samples)
+}
+
+/// `amqp://user:password@host:port/vhost`; what is missing is RabbitMQ's default.
+fn parse(url: &str) -> io::Result<(SocketAddr, Account)> {
+    let rest = url
+        .strip_prefix("amqp://")
+        .ok_or_else(|| io::Error::other("SMEUSE_BENCH_AMQP_URL: amqp:// only"))?;
+    let (authority, vhost) = rest
+        .split_once('/')
+        .map_or((rest, "/"), |(authority, vhost)| (authority, vhost));
+    let (login, host) = authority
+        .rsplit_once('@')
+        .unwrap_or(("guest:guest", authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let vhost = if vhost.is_empty() {
+        "/".to_owned()
+    } else {
+        vhost.replace("%2f", "/").replace("%2F", "/")
+    };
+    let host = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:5672")
+    };
+    Ok((
+        resolve(&host)?,
+        Account {
+            user: user.to_owned(),
+            password: password.to_owned(),
+            vhost,
+        },
+    ))
+}
+
+fn resolve(host: &str) -> io::Result<SocketAddr> {
+    host.to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::other(format!("{host} has no address")))
+}
+
+const RATES: &[(Workload, &str)] = &[
+    (Workload::Publish(100), "publish 100 B"),
+    (Workload::Publish(16 * 1024), "publish 16 KiB"),
+    (Workload::Deliver(100), "deliver 100 B"),
+    (Workload::Deliver(16 * 1024), "deliver 16 KiB"),
+    (Workload::Sessions, "sessions opened and closed"),
+];

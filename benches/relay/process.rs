@@ -1,0 +1,223 @@
+//! The processes a run starts: the gateway, the floor and the sink. What they cost is read from `/proc`, and none of
+//! them outlives the bench.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::signal::unix::signal;
+use tokio::signal::unix::SignalKind;
+
+/// A child that is killed when this is dropped.
+pub(crate) struct Process {
+    child: Arc<Mutex<Child>>,
+    pid: u32,
+    address: SocketAddr,
+}
+
+impl Process {
+    /// Starts the broker that swallows, floods and echoes.
+    pub(crate) fn sink() -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("sink");
+        Self::start(command)
+    }
+
+    /// Starts the pipe that the gateway is measured against.
+    pub(crate) fn floor(upstream: SocketAddr) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["floor", &upstream.to_string()]);
+        Self::start(command)
+    }
+
+    /// Starts the release gateway with one worker (the floor has one thread), all else as it comes, except for the
+    /// limit per address: here everybody comes from one.
+    pub(crate) fn gateway(upstream: SocketAddr) -> io::Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smeuse"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SMEUSE__") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--upstream", &format!("amqp://{upstream}"), "--log", "info"])
+            .env_remove("AMQP_URL")
+            .env_remove("PORT")
+            .env("SMEUSE__LOG__FORMAT", "json")
+            .env("SMEUSE__LISTEN__WORKERS", "1")
+            .env("SMEUSE__LIMITS__SESSIONS_PER_ADDRESS", "50000")
+            .current_dir(std::env::temp_dir());
+        Self::start(command)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// CPU it has used so far, user and system, all threads that still live, in nanoseconds where the kernel says so.
+    pub(crate) fn cpu(&self) -> io::Result<Duration> {
+        let mut total = Duration::ZERO;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+            total +=
+                Duration::from_nanos(nanoseconds.ok_or_else(|| io::Error::other("no schedstat"))?);
+        }
+        Ok(total)
+    }
+
+    /// Its resident memory in bytes; what the kernel keeps in socket buffers is not in it.
+    pub(crate) fn memory(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let kilobytes = line.and_then(|rest| {
+            rest.trim()
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<u64>()
+                .ok()
+        });
+        Ok(kilobytes.ok_or_else(|| io::Error::other("no Rss in smaps_rollup"))? * 1024)
+    }
+
+    fn start(mut command: Command) -> io::Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        // The sink and the floor end when their standard input does, even if the bench was killed.
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let pid = child.id();
+        let stdout = child.stdout.take();
+        let child = Arc::new(Mutex::new(child));
+        CHILDREN
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(child.clone());
+        let (ready, listening) = mpsc::channel();
+        // Read to the end, so that a child that logs never waits for us.
+        thread::spawn(move || {
+            let mut last = VecDeque::new();
+            for line in BufReader::new(stdout?).lines() {
+                let line = line.ok()?;
+                if let Some(address) = listening_address(&line) {
+                    let _ = ready.send(Ok(address));
+                }
+                last.truncate(8);
+                last.push_front(line);
+            }
+            let _ = ready.send(Err(last.into_iter().rev().collect::<Vec<_>>().join("\n")));
+            Some(())
+        });
+        let address = match listening.recv_timeout(START_DEADLINE) {
+            Ok(Ok(address)) => address,
+            Ok(Err(said)) => {
+                return Err(io::Error::other(format!(
+                    "{name} ended before it listened: {said}"
+                )))
+            }
+            Err(_) => return Err(io::Error::other(format!("{name} does not listen"))),
+        };
+        Ok(Self {
+            child,
+            pid,
+            address,
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        end(&self.child);
+    }
+}
+
+/// Kills the children and leaves with code 1 when the bench itself is told to end, or has run for too long.
+pub(crate) fn watch(limit: Duration) {
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let why = runtime.block_on(async {
+            let mut terminated = signal(SignalKind::terminate())?;
+            let mut interrupted = signal(SignalKind::interrupt())?;
+            Ok::<_, io::Error>(tokio::select! {
+                _ = terminated.recv() => "terminated",
+                _ = interrupted.recv() => "interrupted",
+                () = tokio::time::sleep(limit) => "took too long",
+            })
+        })?;
+        eprintln!("{why}; ending what was started");
+        for child in CHILDREN
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .iter()
+        {
+            end(child);
+        }
+        std::process::exit(1);
+        #[expect(unreachable_code, reason = "tells the closure's type")]
+        Ok::<_, io::Error>(())
+    });
+}
+
+/// Ends this process when its standard input ends, which is when the bench does.
+pub(crate) fn end_with_the_bench() {
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        std::process::exit(0);
+    });
+}
+
+/// Looks at once and then every few milliseconds, until `what` says yes; no is the answer at the deadline.
+pub(crate) fn until(
+    deadline: Duration,
+    mut what: impl FnMut() -> io::Result<bool>,
+) -> io::Result<bool> {
+    let start = Instant::now();
+    while !what()? {
+        if start.elapsed() > deadline {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(true)
+}
+
+fn end(child: &Mutex<Child>) {
+    let mut child = child
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// The gateway's log line in JSON, or the one word of the sink and the floor.
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    if let Some(address) = line.strip_prefix("listening ") {
+        return address.parse().ok();
+    }
+    if !line.contains(r#""message":"listening""#) {
+        return None;
+    }
+    let (_, rest) = line.split_once(r#""public":""#)?;
+    rest.split('"').next()?.parse().ok()
+}
+
+static CHILDREN: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
+
+const START_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,0 +1,111 @@
+//! The private listener: metrics, health, readiness, and the list of sessions. Keep it private.
+
+pub mod config;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::web;
+use actix_web::web::Data;
+use actix_web::App;
+use actix_web::HttpResponse;
+use actix_web::HttpServer;
+use prometheus::IntGauge;
+use prometheus::Registry;
+use prometheus::TextEncoder;
+
+pub use self::config::Config;
+use crate::downstream::SessionId;
+use crate::downstream::Sessions;
+use crate::drain;
+use crate::upstream::Readiness;
+
+/// What the private listener shows and may do.
+#[derive(Debug)]
+pub struct Admin {
+    /// Everything that is counted.
+    pub registry: Registry,
+    /// Every session.
+    pub sessions: Arc<Sessions>,
+    /// Whether the process is finishing.
+    pub drain: drain::Watch,
+    /// The brokers of each service, with the service's name.
+    pub brokers: Vec<(String, Readiness)>,
+    /// 1 while the process is finishing.
+    pub draining: IntGauge,
+}
+
+impl Admin {
+    /// Serves `socket` on one thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn serve(self, socket: TcpListener) -> io::Result<Server> {
+        let admin = Data::new(self);
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(admin.clone())
+                .route("/metrics", web::get().to(metrics))
+                .route("/healthz", web::get().to(healthz))
+                .route("/readyz", web::get().to(readyz))
+                .route("/sessions", web::get().to(sessions))
+                .route("/sessions/{id}", web::delete().to(end_session))
+        });
+        Ok(server.workers(1).disable_signals().listen(socket)?.run())
+    }
+}
+
+async fn metrics(admin: Data<Admin>) -> HttpResponse {
+    admin.draining.set(admin.drain.is_draining().into());
+    match TextEncoder::new().encode_to_string(&admin.registry.gather()) {
+        Ok(text) => HttpResponse::Ok()
+            .content_type("text/plain; version=0.0.4; charset=utf-8")
+            .body(text),
+        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
+    }
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().content_type(TEXT).body("alive\n")
+}
+
+/// 200 while new sessions would work; otherwise 503 and a line for each reason.
+async fn readyz(admin: Data<Admin>) -> HttpResponse {
+    let mut reasons = String::new();
+    if admin.drain.is_draining() {
+        reasons.push_str("draining: the gateway is shutting down\n");
+    }
+    for (service, broker) in &admin.brokers {
+        if let Err(reason) = broker.check().await {
+            reasons.push_str(&format!("broker of service {service}: {reason}\n"));
+        }
+    }
+    if reasons.is_empty() {
+        return HttpResponse::Ok().content_type(TEXT).body("ready\n");
+    }
+    HttpResponse::ServiceUnavailable()
+        .content_type(TEXT)
+        .body(reasons)
+}
+
+async fn sessions(admin: Data<Admin>) -> HttpResponse {
+    HttpResponse::Ok().json(admin.sessions.list())
+}
+
+async fn end_session(admin: Data<Admin>, id: web::Path<String>) -> HttpResponse {
+    let ended = id
+        .parse::<SessionId>()
+        .is_ok_and(|id| admin.sessions.end(id));
+    if ended {
+        HttpResponse::NoContent().finish()
+    } else {
+        HttpResponse::NotFound()
+            .content_type(TEXT)
+            .body("session_not_found: no session has this id\n")
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";

@@ -1,0 +1,196 @@
+//! All settings as one type made of the stages' own. They come from defaults,
+//! file, environment and flags, and a `Settings` that was loaded is valid.
+
+use std::net::SocketAddr;
+
+use ::config::Value;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::admin;
+use crate::cli::Arguments;
+use crate::downstream;
+use crate::drain;
+use crate::handshake;
+use crate::handshake::config::Kind;
+use crate::handshake::config::Service;
+use crate::logging;
+use crate::relay;
+use crate::web;
+
+mod contract;
+mod environment;
+mod error;
+mod file;
+mod key;
+mod named_files;
+mod tree;
+
+pub use environment::variables;
+pub use error::ConfigError;
+
+use key::Key;
+
+/// Everything that can be set, a field per table of the file.
+///
+/// The keys, their defaults and what they mean stand in
+/// `config/smeuse.toml`, which is part of the binary: a key that it does not
+/// name is unknown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The public listener.
+    pub listen: downstream::config::Listen,
+    /// The private listener.
+    pub admin: admin::config::Config,
+    /// What the public listener serves besides WebSockets.
+    pub web: web::config::Config,
+    /// The log.
+    pub log: logging::Config,
+    /// Whose word about the client's address counts.
+    pub proxies: downstream::config::Proxies,
+    /// The orderly end of the process.
+    pub drain: drain::config::Config,
+    /// How much the public listener takes on.
+    pub limits: downstream::config::Limits,
+    /// Sizes and times of every session.
+    pub websocket: downstream::config::WebSocket,
+    /// Sizes and times of every AMQP connection.
+    pub amqp: relay::config::Config,
+    /// What clients can connect to, by path.
+    pub services: Vec<Service>,
+}
+
+impl Settings {
+    /// Reads the settings: defaults, then the file, then `AMQP_URL` and
+    /// `PORT`, then `SMEUSE__SECTION__KEY`, then the flags; later ones win.
+    ///
+    /// Tables are merged key by key, lists are replaced. Of the variables only
+    /// those named here are looked at; an empty `AMQP_URL` or `PORT` counts as
+    /// none.
+    ///
+    /// The files that the settings name are tried as well, except for
+    /// `--print-config`: TLS certificates and keys, the folder that is served.
+    ///
+    /// # Errors
+    ///
+    /// The first unknown key, impossible value or unusable file, with its key
+    /// and where it was set.
+    pub fn load(
+        arguments: &Arguments,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let shape = contract::shape()?;
+        let mut root = contract::defaults()?;
+        if let Some(settings) = file::read(arguments.config.as_deref(), &shape)? {
+            tree::merge(&mut root, settings);
+        }
+        environment::apply(&mut root, variables, &shape)?;
+        apply_flags(&mut root, arguments)?;
+        let settings: Self = tree::deserialize(&root, &shape)?;
+        let mut problem = settings.problem();
+        // The settings of another machine can be printed here.
+        if problem.is_none() && !arguments.print_config {
+            problem = named_files::problem(&settings);
+        }
+        match problem {
+            Some(text) => Err(tree::blame(&root, &text)),
+            None => Ok(settings),
+        }
+    }
+
+    /// Writes the settings as a configuration file, secrets masked.
+    ///
+    /// # Errors
+    ///
+    /// A value that TOML cannot express, such as a path that is not UTF-8.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string_pretty(self).map_err(|error| ConfigError::new(None, None, error))
+    }
+
+    /// What is wrong with the values, if anything, as `key: reason`.
+    fn problem(&self) -> Option<String> {
+        let tables = [
+            ("listen.", self.listen.validate()),
+            ("log.", self.log.validate()),
+            ("drain.", self.drain.validate()),
+            ("limits.", self.limits.validate()),
+            ("websocket.", self.websocket.validate()),
+            ("amqp.", self.amqp.validate()),
+            ("", handshake::config::validate_services(&self.services)),
+        ];
+        for (prefix, result) in tables {
+            if let Err(text) = result {
+                return Some(format!("{prefix}{text}"));
+            }
+        }
+        for service in self.amqp_services() {
+            if let Err(text) = service.upstream.validate() {
+                return Some(format!("services.{}.upstream.{text}", service.name));
+            }
+        }
+        if collide(self.listen.address, self.admin.address) {
+            return Some(format!(
+                "admin.address: {} is taken by listen.address, which is {}",
+                self.admin.address, self.listen.address
+            ));
+        }
+        None
+    }
+
+    fn amqp_services(&self) -> impl Iterator<Item = &Service> {
+        self.services
+            .iter()
+            .filter(|service| service.kind == Kind::Amqp)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: downstream::config::Listen::default(),
+            admin: admin::config::Config::default(),
+            web: web::config::Config::default(),
+            log: logging::Config::default(),
+            proxies: downstream::config::Proxies::default(),
+            drain: drain::config::Config::default(),
+            limits: downstream::config::Limits::default(),
+            websocket: downstream::config::WebSocket::default(),
+            amqp: relay::config::Config::default(),
+            services: vec![Service::default()],
+        }
+    }
+}
+
+fn apply_flags(root: &mut Value, arguments: &Arguments) -> Result<(), ConfigError> {
+    let flags = [
+        ("--listen", "listen.address", &arguments.listen),
+        ("--admin", "admin.address", &arguments.admin),
+        ("--log", "log.level", &arguments.log),
+    ];
+    for (flag, key, text) in flags {
+        if let Some(text) = text {
+            let origin = format!("flag {flag}");
+            let value = Value::new(Some(&origin), text.as_str());
+            tree::place(root, &Key::parse(key), value)?;
+        }
+    }
+    if let Some(uri) = &arguments.upstream {
+        tree::set_upstreams(root, "flag --upstream", uri, tree::Which::All);
+    }
+    Ok(())
+}
+
+/// Whether two listeners cannot exist at the same time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_port = one.port() == other.port() && one.port() != 0;
+    let same_address =
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    same_port && same_address
+}
+
+/// The file that is read without `--config`, if it is there.
+const DEFAULT_FILE: &str = "config/smeuse.toml";
+
+#[cfg(test)]
+mod tests;

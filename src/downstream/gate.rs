@@ -1,0 +1,171 @@
+//! Who may come in: everything the workers share to decide on a request and to start a session.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use actix_http::header::HeaderMap;
+use actix_http::RequestHead;
+use actix_http::Version;
+use tracing::info;
+
+use crate::downstream::address;
+use crate::downstream::config::Proxies;
+use crate::downstream::config::WebSocket;
+use crate::downstream::registry::Permit;
+use crate::downstream::Metrics;
+use crate::downstream::Sessions;
+use crate::drain;
+use crate::handshake;
+use crate::handshake::opening;
+use crate::handshake::Headers;
+use crate::handshake::Opening;
+use crate::handshake::OpeningRequest;
+use crate::handshake::Refusal;
+use crate::handshake::Service;
+use crate::relay::connection;
+
+/// What stands behind a service.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// RabbitMQ.
+    Amqp(Arc<connection::Service>),
+    /// The client itself.
+    Echo,
+}
+
+/// What every worker shares.
+#[derive(Debug)]
+pub struct Gate {
+    /// The services, in the order of the configuration.
+    pub services: Vec<Service>,
+    /// The name of each service.
+    pub names: Vec<Arc<str>>,
+    /// What stands behind each service.
+    pub backends: Vec<Backend>,
+    /// Every session of the process.
+    pub sessions: Arc<Sessions>,
+    /// Timers and limits of a session.
+    pub websocket: WebSocket,
+    /// Whose word on addresses is believed.
+    pub proxies: Proxies,
+    /// Whether the process is finishing.
+    pub drain: drain::Watch,
+    /// What sessions count.
+    pub metrics: Metrics,
+    /// What handshakes count.
+    pub handshakes: handshake::Metrics,
+}
+
+/// A request that may become a session.
+#[derive(Debug)]
+pub struct Admission {
+    /// What was agreed.
+    pub opening: Opening,
+    /// The client's address; without a port where a proxy told it.
+    pub client: SocketAddr,
+    /// The session's place among the limits.
+    pub permit: Permit,
+}
+
+impl Gate {
+    /// Decides on a request for a WebSocket, counts the outcome and logs a refusal.
+    ///
+    /// `began` is when the head had been read.
+    ///
+    /// # Errors
+    ///
+    /// Why there will be no session.
+    pub fn admit(
+        self: &Arc<Self>,
+        head: &RequestHead,
+        secure: bool,
+        began: Instant,
+    ) -> Result<Admission, Refusal> {
+        let headers = headers(&head.headers);
+        let client = self.client(head.peer_addr, &headers);
+        let outcome = self.decide(head, &headers, secure, client);
+        let took = began.elapsed();
+        match &outcome {
+            Ok(_) => self.handshakes.opening_accepted(took),
+            Err(refusal) => self.count_refusal(refusal, head, client, took),
+        }
+        outcome
+    }
+
+    fn decide(
+        self: &Arc<Self>,
+        head: &RequestHead,
+        headers: &Headers<'_>,
+        secure: bool,
+        client: SocketAddr,
+    ) -> Result<Admission, Refusal> {
+        let request = OpeningRequest {
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            query: head.uri.query(),
+            http_1_1: head.version >= Version::HTTP_11,
+            secure,
+            headers,
+        };
+        let opening = opening::negotiate(&request, &self.services)?;
+        if self.drain.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let permit = self.sessions.admit(address::limit_key(client.ip()))?;
+        Ok(Admission {
+            opening,
+            client,
+            permit,
+        })
+    }
+
+    fn client(&self, peer: Option<SocketAddr>, headers: &Headers<'_>) -> SocketAddr {
+        let peer = peer.unwrap_or_else(|| SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0));
+        address::client_address(peer, &self.proxies.trusted, headers)
+    }
+
+    fn count_refusal(
+        &self,
+        refusal: &Refusal,
+        head: &RequestHead,
+        client: SocketAddr,
+        took: Duration,
+    ) {
+        self.handshakes.opening_refused(refusal, took);
+        let limit = match refusal {
+            Refusal::TooManySessions => Some("sessions"),
+            Refusal::TooManySessionsFromAddress => Some("sessions_per_address"),
+            Refusal::TooManyHandshakes => Some("handshakes"),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.metrics.limit_hit(limit);
+        }
+        info!(
+            client = %client,
+            path = %short(head.uri.path()),
+            status = refusal.status(),
+            code = refusal.code(),
+            detail = %refusal,
+            "handshake refused"
+        );
+    }
+}
+
+fn headers(map: &HeaderMap) -> Headers<'_> {
+    map.iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
+}
+
+/// The beginning of a path, enough for a log line.
+fn short(path: &str) -> &str {
+    let end = path
+        .char_indices()
+        .nth(100)
+        .map_or(path.len(), |(at, _)| at);
+    &path[..end]
+}

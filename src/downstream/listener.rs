@@ -1,0 +1,213 @@
+//! The public listener: TLS where configured, upgrade requests to sessions, and everything else to
+//! the actix-web application.
+
+use std::io;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use actix_codec::Framed;
+use actix_http::body::BoxBody;
+use actix_http::h1::Codec;
+use actix_http::HttpService;
+use actix_http::HttpServiceBuilder;
+use actix_http::Request;
+use actix_http::Response;
+use actix_rt::net::TcpStream;
+use actix_server::Server;
+use actix_server::ServerBuilder;
+use actix_service::fn_service;
+use actix_service::map_config;
+use actix_service::IntoServiceFactory;
+use actix_service::Service;
+use actix_service::ServiceFactory;
+use actix_service::ServiceFactoryExt;
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::AppConfig;
+use actix_web::dev::ServiceResponse;
+use actix_web::web;
+use actix_web::web::ServiceConfig;
+use actix_web::App;
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+
+use crate::downstream::config::Limits;
+use crate::downstream::session::Socket;
+use crate::downstream::tls::CertificateStore;
+use crate::downstream::upgrade;
+use crate::downstream::Gate;
+use crate::handshake::Refusal;
+
+/// What the public listener needs.
+#[derive(Clone)]
+pub struct Listener {
+    /// Decides on requests and starts sessions.
+    pub gate: Arc<Gate>,
+    /// Deadlines of what is not a session yet.
+    pub limits: Limits,
+    /// The certificate; none for plain TCP.
+    pub certificates: Option<Arc<CertificateStore>>,
+    /// Adds what is served besides WebSockets.
+    pub pages: Pages,
+}
+
+/// Adds routes to the application of one worker.
+pub type Pages = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+impl Socket for TcpStream {
+    fn gateway_address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn gateway_address(&self) -> Option<SocketAddr> {
+        self.get_ref().0.gateway_address()
+    }
+}
+
+impl Listener {
+    /// Serves `socket` with `workers` threads; 0 means one per core.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or a certificate that cannot be used.
+    pub fn serve(self, socket: TcpListener, workers: usize) -> io::Result<Server> {
+        let address = socket.local_addr()?;
+        let mut builder = Server::build().disable_signals();
+        if workers > 0 {
+            builder = builder.workers(workers);
+        }
+        let builder = match self.certificates.clone() {
+            None => self.listen_plain(builder, socket, address)?,
+            Some(certificates) => self.listen_tls(builder, socket, address, &certificates)?,
+        };
+        Ok(builder.run())
+    }
+
+    fn listen_plain(
+        self,
+        builder: ServerBuilder,
+        socket: TcpListener,
+        address: SocketAddr,
+    ) -> io::Result<ServerBuilder> {
+        builder.listen("public", socket, move || {
+            let gate = Arc::clone(&self.gate);
+            self.protocol(address)
+                .upgrade(fn_service(
+                    move |(request, framed): (Request, Framed<TcpStream, Codec>)| {
+                        upgraded(Arc::clone(&gate), false, request, framed)
+                    },
+                ))
+                .finish(self.application(false))
+                .tcp()
+        })
+    }
+
+    fn listen_tls(
+        self,
+        builder: ServerBuilder,
+        socket: TcpListener,
+        address: SocketAddr,
+        certificates: &Arc<CertificateStore>,
+    ) -> io::Result<ServerBuilder> {
+        let config = certificates.server_config().map_err(io::Error::other)?;
+        builder.listen("public", socket, move || {
+            let gate = Arc::clone(&self.gate);
+            self.protocol(address)
+                .secure()
+                .upgrade(fn_service(
+                    move |(request, framed): (Request, Framed<TlsStream<TcpStream>, Codec>)| {
+                        upgraded(Arc::clone(&gate), true, request, framed)
+                    },
+                ))
+                .finish(self.application(true))
+                .rustls_0_23(config.clone())
+        })
+    }
+
+    /// HTTP/1.1 with deadlines, each connection counted until its handshake is finished.
+    fn protocol<T, S>(&self, address: SocketAddr) -> HttpServiceBuilder<T, S>
+    where
+        T: Socket,
+        S: ServiceFactory<Request, Config = ()>,
+        S::Error: Into<Response<BoxBody>> + 'static,
+        S::InitError: std::fmt::Debug,
+        S::Response: Into<Response<BoxBody>> + 'static,
+        <S::Service as Service<Request>>::Future: 'static,
+    {
+        let sessions = Arc::clone(&self.gate.sessions);
+        HttpService::<T, S, BoxBody>::build()
+            .keep_alive(self.limits.request_head)
+            .client_request_timeout(self.limits.request_head)
+            .client_disconnect_timeout(LINGER)
+            .h1_allow_half_closed(false)
+            .tcp_nodelay(true)
+            .local_addr(address)
+            .on_connect_ext(move |_, extensions| {
+                // A clone of the extensions goes to each request, so the count is shared.
+                extensions.insert(Arc::new(sessions.begin_handshake()));
+            })
+    }
+
+    /// What is served besides WebSockets, and the refusals of requests that ask for none.
+    fn application(
+        &self,
+        secure: bool,
+    ) -> impl ServiceFactory<
+        Request,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = HttpResponse<BoxBody>,
+        InitError = (),
+        Future: 'static,
+        Service: Service<Request, Future: 'static>,
+    > {
+        let pages = Arc::clone(&self.pages);
+        let gate = Arc::clone(&self.gate);
+        let application = App::new()
+            .app_data(web::Data::from(Arc::clone(&gate)))
+            .app_data(Secure(secure))
+            .configure(move |config| {
+                for path in gate.services.iter().flat_map(|service| &service.paths) {
+                    config.route(path, web::to(no_upgrade));
+                }
+                pages(config);
+            })
+            .default_service(web::to(no_upgrade));
+        let factory = application
+            .into_factory()
+            .map_err(|error: actix_web::Error| error.error_response());
+        map_config(factory, |()| AppConfig::default())
+    }
+}
+
+/// Whether the listener speaks TLS.
+struct Secure(bool);
+
+async fn upgraded<S: Socket>(
+    gate: Arc<Gate>,
+    secure: bool,
+    request: Request,
+    framed: Framed<S, Codec>,
+) -> Result<(), actix_http::Error> {
+    if let Err(error) = upgrade::upgrade(gate, secure, request, framed).await {
+        tracing::debug!(%error, "a refusal could not be sent");
+    }
+    Ok(())
+}
+
+/// Answers a request that is not an upgrade and that no page serves.
+async fn no_upgrade(request: HttpRequest, gate: web::Data<Gate>) -> HttpResponse {
+    let secure = request.app_data::<Secure>().is_some_and(|secure| secure.0);
+    let admitted = gate
+        .into_inner()
+        .admit(request.head(), secure, Instant::now());
+    let refusal = admitted.err().unwrap_or(Refusal::UpgradeRequired);
+    upgrade::response(&refusal).map_into_boxed_body().into()
+}
+
+/// Time for a client to close its end after an answer that closes the connection.
+const LINGER: Duration = Duration::from_millis(200);

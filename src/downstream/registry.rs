@@ -1,0 +1,342 @@
+//! Every session of the process: counted, listed, and reachable by its id.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use actix::Message;
+use actix::Recipient;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::downstream::config::Limits;
+use crate::drain;
+use crate::handshake::Refusal;
+
+/// What the process tells a session.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub enum Control {
+    /// Close with 1001 after this time.
+    Drain(Duration),
+    /// An operator ends the session now.
+    End,
+}
+
+/// Names a session, uniquely over all gateways for all practical purposes (64 random bits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// A new id.
+    pub fn random() -> Self {
+        Self(fastrand::u64(..))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// What a session has carried; read by the private listener while it runs.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Payload bytes from the client.
+    pub bytes_from_client: AtomicU64,
+    /// Payload bytes to the client.
+    pub bytes_to_client: AtomicU64,
+    /// WebSocket messages from the client.
+    pub messages_from_client: AtomicU64,
+    /// WebSocket messages to the client.
+    pub messages_to_client: AtomicU64,
+}
+
+/// A session as the registry knows it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Where control messages go.
+    pub control: Recipient<Control>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The service's name.
+    pub service: Arc<str>,
+    /// When the session began.
+    pub opened: Instant,
+    /// What it has carried.
+    pub traffic: Arc<Traffic>,
+}
+
+/// One row of the list of sessions.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    id: String,
+    client: IpAddr,
+    service: String,
+    opened_seconds_ago: u64,
+    bytes_from_client: u64,
+    bytes_to_client: u64,
+    messages_from_client: u64,
+    messages_to_client: u64,
+}
+
+/// Every session of the process.
+#[derive(Debug)]
+pub struct Sessions {
+    limits: Limits,
+    handshakes: AtomicUsize,
+    admitted: Mutex<Admitted>,
+    entries: Mutex<HashMap<SessionId, Entry>>,
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Admitted {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One admitted session; dropping it makes room for another.
+#[derive(Debug)]
+pub struct Permit {
+    sessions: Arc<Sessions>,
+    address: IpAddr,
+}
+
+/// One connection whose opening handshake is not finished.
+#[derive(Debug)]
+pub struct Handshake {
+    sessions: Arc<Sessions>,
+}
+
+impl Sessions {
+    /// No sessions yet, and at most as many as `limits` says.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            handshakes: AtomicUsize::new(0),
+            admitted: Mutex::default(),
+            entries: Mutex::default(),
+            left: Notify::new(),
+        }
+    }
+
+    /// Counts a connection that has yet to finish its handshake.
+    pub fn begin_handshake(self: &Arc<Self>) -> Handshake {
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+        Handshake {
+            sessions: Arc::clone(self),
+        }
+    }
+
+    /// Admits one session of a client, named by the key of
+    /// [`limit_key`](crate::downstream::address::limit_key).
+    ///
+    /// # Errors
+    ///
+    /// The limit that is reached.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refusal> {
+        if self.handshakes.load(Ordering::Relaxed) > self.limits.handshakes.get() {
+            return Err(Refusal::TooManyHandshakes);
+        }
+        let mut admitted = lock(&self.admitted);
+        if admitted.total >= self.limits.sessions.get() {
+            return Err(Refusal::TooManySessions);
+        }
+        let of_address = admitted.by_address.entry(address).or_default();
+        if *of_address >= self.limits.sessions_per_address.get() {
+            return Err(Refusal::TooManySessionsFromAddress);
+        }
+        *of_address += 1;
+        admitted.total += 1;
+        Ok(Permit {
+            sessions: Arc::clone(self),
+            address,
+        })
+    }
+
+    /// Makes a session known.
+    pub fn enter(&self, id: SessionId, entry: Entry) {
+        lock(&self.entries).insert(id, entry);
+    }
+
+    /// Forgets a session.
+    pub fn leave(&self, id: SessionId) {
+        lock(&self.entries).remove(&id);
+    }
+
+    /// Sessions that are admitted now.
+    pub fn count(&self) -> usize {
+        lock(&self.admitted).total
+    }
+
+    /// Every session, in no order.
+    pub fn list(&self) -> Vec<Row> {
+        let now = Instant::now();
+        let row = |(id, entry): (&SessionId, &Entry)| Row {
+            id: id.to_string(),
+            client: entry.client,
+            service: entry.service.to_string(),
+            opened_seconds_ago: (now - entry.opened).as_secs(),
+            bytes_from_client: entry.traffic.bytes_from_client.load(Ordering::Relaxed),
+            bytes_to_client: entry.traffic.bytes_to_client.load(Ordering::Relaxed),
+            messages_from_client: entry.traffic.messages_from_client.load(Ordering::Relaxed),
+            messages_to_client: entry.traffic.messages_to_client.load(Ordering::Relaxed),
+        };
+        lock(&self.entries).iter().map(row).collect()
+    }
+
+    /// Ends one session in an operator's name; says whether there is one of this id.
+    pub fn end(&self, id: SessionId) -> bool {
+        let entries = lock(&self.entries);
+        let Some(entry) = entries.get(&id) else {
+            return false;
+        };
+        tell(entry, Control::End);
+        true
+    }
+
+    /// Tells every session when to close.
+    pub fn drain(&self, watch: &drain::Watch) {
+        for entry in lock(&self.entries).values() {
+            if let Some(after) = watch.close_after() {
+                tell(entry, Control::Drain(after));
+            }
+        }
+    }
+
+    /// Waits until no session is admitted.
+    pub async fn emptied(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.count() == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut admitted = lock(&self.sessions.admitted);
+        admitted.total = admitted.total.saturating_sub(1);
+        if let Some(count) = admitted.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                admitted.by_address.remove(&self.address);
+            }
+        }
+        let empty = admitted.total == 0;
+        drop(admitted);
+        if empty {
+            self.sessions.left.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.sessions.handshakes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an order to end is sent at most twice to a session: by an operator and by the drain"
+)]
+fn tell(entry: &Entry, control: Control) {
+    entry.control.do_send(control);
+}
+
+/// A panic elsewhere leaves counts and entries as they were, so a poisoned lock is still good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    fn sessions(total: usize, per_address: usize, handshakes: usize) -> Arc<Sessions> {
+        Arc::new(Sessions::new(Limits {
+            sessions: NonZeroUsize::new(total).unwrap(),
+            sessions_per_address: NonZeroUsize::new(per_address).unwrap(),
+            handshakes: NonZeroUsize::new(handshakes).unwrap(),
+            ..Limits::default()
+        }))
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn admits_up_to_each_limit_and_again_when_one_leaves() {
+        let sessions = sessions(3, 2, 1);
+        let first = sessions.admit(address(1)).unwrap();
+        let _second = sessions.admit(address(1)).unwrap();
+        assert_eq!(
+            sessions.admit(address(1)).unwrap_err(),
+            Refusal::TooManySessionsFromAddress
+        );
+        let _third = sessions.admit(address(2)).unwrap();
+        assert_eq!(
+            sessions.admit(address(3)).unwrap_err(),
+            Refusal::TooManySessions
+        );
+        drop(first);
+        assert_eq!(sessions.count(), 2);
+        assert!(sessions.admit(address(3)).is_ok());
+    }
+
+    #[test]
+    fn refuses_while_too_many_handshakes_are_in_progress() {
+        let sessions = sessions(3, 3, 1);
+        let own = sessions.begin_handshake();
+        assert!(sessions.admit(address(1)).is_ok(), "at the limit");
+        let other = sessions.begin_handshake();
+        assert_eq!(
+            sessions.admit(address(1)).unwrap_err(),
+            Refusal::TooManyHandshakes
+        );
+        drop((own, other));
+        assert!(sessions.admit(address(1)).is_ok());
+    }
+
+    #[test]
+    fn a_refused_address_leaves_nothing_behind() {
+        let sessions = sessions(1, 1, 1);
+        drop(sessions.admit(address(1)).unwrap());
+        assert!(lock(&sessions.admitted).by_address.is_empty());
+    }
+
+    #[test]
+    fn an_id_reads_back_as_it_prints() {
+        let id = SessionId(0x2a);
+        assert_eq!(id.to_string(), "000000000000002a");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("not hex".parse::<SessionId>().is_err());
+    }
+}

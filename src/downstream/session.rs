@@ -1,0 +1,436 @@
+//! ACTOR: one client's WebSocket, from the 101 to its end.
+//!
+//! The shell around the frame decoder, the [`Phase`] and the [`Timer`]: it owns the socket and the
+//! outbox. What one read produced goes to the relay as one message; what the relay sends goes to the
+//! socket in one write. This file holds the turns of the socket; `mailbox` holds what others say.
+
+mod mailbox;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::ready;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+use std::time::Instant;
+
+use actix::Actor;
+use actix::AsyncContext;
+use actix::Recipient;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::time::Sleep;
+
+use crate::credit::Window;
+use crate::downstream::close;
+use crate::downstream::gate::Backend;
+use crate::downstream::phase::Phase;
+use crate::downstream::registry::Permit;
+use crate::downstream::registry::SessionId;
+use crate::downstream::registry::Traffic;
+use crate::downstream::timer::Due;
+use crate::downstream::timer::Timer;
+use crate::downstream::timer::View;
+use crate::downstream::Gate;
+use crate::ending::Ending;
+use crate::relay::batch::Batch;
+use crate::relay::batch::Buffer;
+use crate::relay::batch::READ_SIZE;
+use crate::relay::connection::Addresses;
+use crate::relay::outbox::Outbox;
+use crate::relay::Connection;
+use crate::relay::Echo;
+use crate::relay::FromClient;
+use crate::relay::Wiring;
+use crate::wire::websocket::encoder;
+use crate::wire::websocket::Control;
+use crate::wire::websocket::Decoder;
+use crate::wire::websocket::Limits;
+use crate::wire::websocket::Opcode;
+
+/// A socket that a session can own.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// The gateway's end.
+    fn gateway_address(&self) -> Option<SocketAddr>;
+}
+
+/// What a session begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// Index of the service.
+    pub service: usize,
+    /// The subprotocol that was agreed, for the log.
+    pub subprotocol: Option<String>,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The place among the limits.
+    pub permit: Permit,
+    /// The answer to the opening handshake; the session sends it.
+    pub response: Vec<u8>,
+    /// What the client has sent behind its request.
+    pub early: Vec<u8>,
+}
+
+/// One client's WebSocket.
+pub struct Session<S> {
+    id: SessionId,
+    socket: S,
+    gate: Arc<Gate>,
+    service: usize,
+    client: SocketAddr,
+    gateway: Option<SocketAddr>,
+    subprotocol: Option<String>,
+    decoder: Decoder,
+    outbox: Outbox,
+    from_client: Rc<Window>,
+    to_client: Rc<Window>,
+    relay: Relay,
+    phase: Phase,
+    timer: Timer,
+    sleep: Pin<Box<Sleep>>,
+    traffic: Arc<Traffic>,
+    early: Vec<u8>,
+    /// Held until the session is gone.
+    _permit: Permit,
+}
+
+/// The actor behind the session.
+#[derive(Debug)]
+enum Relay {
+    /// The client has sent nothing yet.
+    Absent,
+    /// Takes data.
+    Live(Recipient<FromClient>),
+    /// Takes no more data, and has not said that it is gone.
+    Finishing,
+    /// Is gone.
+    Gone,
+}
+
+impl<S: Socket> Session<S> {
+    /// Starts a session on this thread.
+    pub fn start(gate: Arc<Gate>, socket: S, start: Start) {
+        let now = Instant::now();
+        let websocket = &gate.websocket;
+        let mut session = Self {
+            id: SessionId::random(),
+            gateway: socket.gateway_address(),
+            socket,
+            service: start.service,
+            client: start.client,
+            subprotocol: start.subprotocol,
+            decoder: Decoder::new(
+                Limits {
+                    message_bytes: websocket.message_before_login_bytes as u64,
+                    fragments: websocket.fragments.get(),
+                },
+                false,
+            ),
+            outbox: Outbox::default(),
+            from_client: Rc::new(Window::new(websocket.window_bytes)),
+            to_client: Rc::new(Window::new(websocket.window_bytes)),
+            relay: Relay::Absent,
+            phase: Phase::Open,
+            timer: Timer::new(now),
+            sleep: Box::pin(tokio::time::sleep(websocket.ping_interval)),
+            traffic: Arc::default(),
+            early: start.early,
+            _permit: start.permit,
+            gate,
+        };
+        session.outbox.push_slice(&start.response);
+        Actor::start(session);
+    }
+
+    /// One turn: ready when the session is over.
+    fn poll(&mut self, ctx: &mut actix::Context<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.early.is_empty() {
+            self.take_early(ctx);
+        }
+        loop {
+            if self.poll_write(cx) || self.poll_read(ctx, cx) {
+                return Poll::Ready(());
+            }
+            let next = tokio::time::Instant::from_std(self.next_moment());
+            if next < self.sleep.deadline() {
+                self.sleep.as_mut().reset(next);
+            }
+            ready!(self.sleep.as_mut().poll(cx));
+            if self.time_passed() {
+                return Poll::Ready(());
+            }
+            let next = tokio::time::Instant::from_std(self.next_moment());
+            self.sleep.as_mut().reset(next);
+        }
+    }
+
+    /// Writes what waits; true when the session is over.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let written = self
+            .outbox
+            .poll_write(&mut self.socket, &self.to_client, cx);
+        match written {
+            Poll::Pending => return false,
+            Poll::Ready(Err(error)) => return self.lost(how_it_failed(&error)),
+            Poll::Ready(Ok(())) => {}
+        }
+        let all_said = matches!(self.phase, Phase::Delivering { .. });
+        if all_said && matches!(self.relay, Relay::Gone) {
+            // A failing shutdown shows in the next read.
+            if Pin::new(&mut self.socket).poll_shutdown(cx).is_ready() {
+                self.phase.delivered();
+            }
+        }
+        false
+    }
+
+    /// Reads what the client has sent, while it is wanted; true when the session is over.
+    fn poll_read(&mut self, ctx: &mut actix::Context<Self>, cx: &mut Context<'_>) -> bool {
+        for _ in 0..READS_PER_TURN {
+            if self.is_paused(cx) {
+                return false;
+            }
+            let mut buffer = Buffer::take();
+            let mut room = ReadBuf::new(buffer.room());
+            match Pin::new(&mut self.socket).poll_read(cx, &mut room) {
+                Poll::Pending => return false,
+                Poll::Ready(Err(error)) => return self.lost(how_it_failed(&error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let len = room.filled().len();
+            if len == 0 {
+                return self.lost("was closed without a Close frame".to_owned());
+            }
+            self.timer.heard(Instant::now());
+            self.take_bytes(buffer, len, ctx);
+            if self.poll_write(cx) {
+                return true;
+            }
+        }
+        cx.waker().wake_by_ref();
+        false
+    }
+
+    /// Whether the client is not read for now: its bytes, or our answers to its pings, wait.
+    fn is_paused(&self, cx: &mut Context<'_>) -> bool {
+        if matches!(self.phase, Phase::Delivering { .. }) {
+            // First the relay and the outbox finish; then the socket is read to its end.
+            return true;
+        }
+        if !self.phase.is_listening() {
+            return false;
+        }
+        let relay_is_full =
+            matches!(self.relay, Relay::Live(_)) && self.from_client.poll_open(cx).is_pending();
+        relay_is_full || self.outbox.len() > 2 * self.gate.websocket.window_bytes
+    }
+
+    fn take_early(&mut self, ctx: &mut actix::Context<Self>) {
+        let early = std::mem::take(&mut self.early);
+        for bytes in early.chunks(READ_SIZE) {
+            let mut buffer = Buffer::take();
+            buffer.room()[..bytes.len()].copy_from_slice(bytes);
+            self.take_bytes(buffer, bytes.len(), ctx);
+        }
+    }
+
+    /// Decodes `len` bytes and sends their payload on.
+    fn take_bytes(&mut self, mut buffer: Buffer, len: usize, ctx: &mut actix::Context<Self>) {
+        if !self.phase.is_listening() {
+            return;
+        }
+        let mut pieces = Vec::new();
+        let mut controls = Vec::new();
+        let decoded = self
+            .decoder
+            .decode(&mut buffer.room()[..len], &mut pieces, &mut controls);
+        self.count_from_client(decoded.data, decoded.messages);
+        if !pieces.is_empty() {
+            self.pass_on(Batch::of_buffer(buffer, decoded.data, pieces), ctx);
+        }
+        for control in controls {
+            match control {
+                Control::Ping(payload) => self.outbox.push_slice(&encoder::pong(&payload)),
+                Control::Pong(_) => {}
+                Control::Close(close) => {
+                    self.leave(Ending::ClientClosed(close));
+                    self.heard_out();
+                }
+            }
+        }
+        if let Some(violation) = decoded.violation {
+            self.leave(Ending::WebSocketViolation(violation));
+            self.heard_out();
+        }
+    }
+
+    fn pass_on(&mut self, mut batch: Batch, ctx: &mut actix::Context<Self>) {
+        let mut text = false;
+        if let Backend::Amqp(_) = self.gate.backends[self.service] {
+            let pieces = std::mem::take(&mut batch.pieces);
+            if let Some(at) = pieces.iter().position(|piece| piece.opcode == Opcode::Text) {
+                text = true;
+                batch.truncate(pieces[..at].iter().map(|piece| piece.len as usize).sum());
+            }
+        }
+        if !batch.is_empty() || !batch.pieces.is_empty() {
+            if let Relay::Absent = self.relay {
+                self.start_relay(ctx);
+            }
+            if let Relay::Live(_) = self.relay {
+                self.from_client.spend(batch.len());
+                self.tell_relay(FromClient::Data(batch));
+            }
+        }
+        if text {
+            self.leave(Ending::TextMessage);
+            self.heard_out();
+        }
+    }
+
+    fn start_relay(&mut self, ctx: &mut actix::Context<Self>) {
+        let wiring = Wiring {
+            session: ctx.address().recipient(),
+            from_client: Rc::clone(&self.from_client),
+            to_client: Rc::clone(&self.to_client),
+        };
+        let relay = match &self.gate.backends[self.service] {
+            Backend::Echo => Echo::new(wiring).start().recipient(),
+            Backend::Amqp(service) => {
+                let addresses = Addresses {
+                    client: Some(self.client),
+                    gateway: self.gateway,
+                };
+                Connection::new(Arc::clone(service), addresses, wiring)
+                    .start()
+                    .recipient()
+            }
+        };
+        self.relay = Relay::Live(relay);
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "data is bounded by the credit spent for it; the other messages come once each"
+    )]
+    fn tell_relay(&self, message: FromClient) {
+        if let Relay::Live(relay) = &self.relay {
+            relay.do_send(message);
+        }
+    }
+
+    /// A reason to end has come up; the first one counts.
+    fn leave(&mut self, ending: Ending) {
+        if !self.phase.leave(ending.clone(), false) {
+            return;
+        }
+        self.end_within(self.gate.websocket.close_deadline);
+        match self.relay {
+            Relay::Live(_) => self.tell_relay(FromClient::Farewell(ending)),
+            Relay::Absent | Relay::Finishing | Relay::Gone => self.close(),
+        }
+    }
+
+    /// The relay has nothing more to say to the client: the Close frame is due.
+    fn close(&mut self) {
+        if let Some(ending) = self.phase.farewell_said() {
+            let frame = encoder::close(close::close(ending).code, &close::reason(ending));
+            self.outbox.push_slice(&frame);
+        }
+    }
+
+    /// The client sends nothing more that counts: the relay may finish.
+    fn heard_out(&mut self) {
+        self.phase.heard_out();
+        match self.relay {
+            Relay::Live(_) => {
+                self.tell_relay(FromClient::Finish);
+                self.relay = Relay::Finishing;
+            }
+            Relay::Absent => self.relay = Relay::Gone,
+            Relay::Finishing | Relay::Gone => {}
+        }
+    }
+
+    /// The client's socket is of no more use; true when the session is over.
+    fn lost(&mut self, how: String) -> bool {
+        self.outbox.clear(&self.to_client);
+        if self.phase.leave(Ending::ClientLost(how), true) {
+            self.end_within(self.gate.websocket.close_deadline);
+        }
+        // Nobody is left to hear a Close frame.
+        self.phase.farewell_said();
+        self.heard_out();
+        matches!(self.relay, Relay::Gone)
+    }
+
+    fn end_within(&mut self, time: Duration) {
+        self.timer.end_by(Instant::now() + time);
+    }
+
+    fn view(&self) -> View {
+        let speaks_amqp = matches!(self.gate.backends[self.service], Backend::Amqp(_));
+        View {
+            open: self.phase.ending().is_none(),
+            paused: self.from_client.is_exhausted(),
+            blocked_since: self.outbox.blocked_since(),
+            expects_login: speaks_amqp && matches!(self.relay, Relay::Absent),
+        }
+    }
+
+    fn login_deadline(&self) -> Duration {
+        match &self.gate.backends[self.service] {
+            Backend::Amqp(service) => service.config.login_deadline,
+            Backend::Echo => Duration::MAX,
+        }
+    }
+
+    fn next_moment(&self) -> Instant {
+        self.timer
+            .next(self.view(), &self.gate.websocket, self.login_deadline())
+    }
+
+    /// Does what is due; true when the session is over.
+    fn time_passed(&mut self) -> bool {
+        self.count_exhausted();
+        let (view, login_deadline) = (self.view(), self.login_deadline());
+        let now = Instant::now();
+        match self
+            .timer
+            .due(now, view, &self.gate.websocket, login_deadline)
+        {
+            Due::Nothing => {}
+            Due::Ping => self.outbox.push_slice(&encoder::ping(b"")),
+            Due::Silence => self.leave(Ending::ClientSilent),
+            Due::Stall => self.leave(Ending::ClientStalled),
+            Due::Login => self.leave(Ending::LoginTimeout),
+            Due::Drain => self.leave(Ending::Drained),
+            Due::End => return self.end_is_due(),
+        }
+        false
+    }
+
+    /// The client has not answered our Close, or not closed its end; true when the session is over.
+    fn end_is_due(&mut self) -> bool {
+        if !matches!(self.relay, Relay::Live(_)) {
+            return true;
+        }
+        // What the client had sent is still to reach the broker; the relay has a deadline of its own.
+        self.phase.farewell_said();
+        self.heard_out();
+        self.end_within(2 * self.gate.websocket.close_deadline);
+        false
+    }
+}
+
+fn how_it_failed(error: &io::Error) -> String {
+    format!("failed: {error}")
+}
+
+/// Reads before other sessions of the thread get their turn.
+const READS_PER_TURN: usize = 4;

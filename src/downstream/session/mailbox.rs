@@ -1,0 +1,216 @@
+//! What others say to a session: the relay its data and its end, the process its orders.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::task::ready;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Instant;
+
+use actix::fut::ActorFuture;
+use actix::Actor;
+use actix::ActorContext;
+use actix::AsyncContext;
+use actix::Handler;
+use tracing::info;
+
+use crate::downstream::close;
+use crate::downstream::registry::Control;
+use crate::downstream::registry::Entry;
+use crate::downstream::session::Relay;
+use crate::downstream::session::Session;
+use crate::downstream::session::Socket;
+use crate::ending::Ending;
+use crate::relay::Batch;
+use crate::relay::ToClient;
+use crate::wire::websocket::encoder;
+use crate::wire::websocket::encoder::HEADROOM;
+use crate::wire::websocket::FrameOpcode;
+use crate::wire::websocket::Limits;
+use crate::wire::websocket::Opcode;
+
+impl<S: Socket> Actor for Session<S> {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let service = &self.gate.names[self.service];
+        let entry = Entry {
+            control: ctx.address().recipient(),
+            client: self.client.ip(),
+            service: Arc::clone(service),
+            opened: self.timer.opened(),
+            traffic: Arc::clone(&self.traffic),
+        };
+        self.gate.metrics.opened(service);
+        self.gate.sessions.enter(self.id, entry);
+        info!(
+            session = %self.id,
+            client = %self.client,
+            service = %service,
+            subprotocol = self.subprotocol.as_deref().unwrap_or(""),
+            "session opened"
+        );
+        self.subprotocol = None;
+        // The drain may have begun between the handshake and this moment.
+        if let Some(after) = self.gate.drain.close_after() {
+            self.timer.drain_at(Instant::now() + after);
+        }
+        ctx.spawn(Pump);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.count_exhausted();
+        self.gate.sessions.leave(self.id);
+        let bug = Ending::Bug("the session stopped without an ending");
+        let ending = self.phase.ending().unwrap_or(&bug);
+        let service = &self.gate.names[self.service];
+        self.gate.metrics.closed(service, ending);
+        let traffic = &self.traffic;
+        info!(
+            session = %self.id,
+            client = %self.client,
+            service = %service,
+            by = ending.by().label(),
+            reason = ending.reason(),
+            close_code = close::close(ending).code.map(|code| code.0),
+            detail = %ending,
+            bytes_from_client = traffic.bytes_from_client.load(Ordering::Relaxed),
+            bytes_to_client = traffic.bytes_to_client.load(Ordering::Relaxed),
+            messages_from_client = traffic.messages_from_client.load(Ordering::Relaxed),
+            messages_to_client = traffic.messages_to_client.load(Ordering::Relaxed),
+            duration_seconds = self.timer.opened().elapsed().as_secs_f64(),
+            "session ended"
+        );
+    }
+}
+
+/// Drives the session's turns for as long as the actor lives.
+struct Pump;
+
+impl<S: Socket> ActorFuture<Session<S>> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session<S>,
+        ctx: &mut actix::Context<Session<S>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        ready!(session.poll(ctx, cx));
+        ctx.stop();
+        Poll::Ready(())
+    }
+}
+
+impl<S: Socket> Handler<ToClient> for Session<S> {
+    type Result = ();
+
+    fn handle(&mut self, message: ToClient, _: &mut Self::Context) {
+        match message {
+            ToClient::Data(batch) => self.data_to_client(batch),
+            ToClient::LoggedIn => self.decoder.set_limits(Limits {
+                message_bytes: self.gate.websocket.message_bytes as u64,
+                fragments: self.gate.websocket.fragments.get(),
+            }),
+            ToClient::Farewell => self.close(),
+            ToClient::Ended(ending) => {
+                if let Relay::Live(_) = self.relay {
+                    self.relay = Relay::Finishing;
+                }
+                self.leave(ending);
+                self.close();
+            }
+            ToClient::Finished => self.relay = Relay::Gone,
+        }
+    }
+}
+
+impl<S: Socket> Handler<Control> for Session<S> {
+    type Result = ();
+
+    fn handle(&mut self, control: Control, _: &mut Self::Context) {
+        match control {
+            Control::Drain(after) => self.timer.drain_at(Instant::now() + after),
+            Control::End => self.leave(Ending::OperatorEnded),
+        }
+    }
+}
+
+impl<S: Socket> Session<S> {
+    fn data_to_client(&mut self, mut batch: Batch) {
+        self.to_client.batch_taken();
+        let credit = batch.len();
+        if self.phase.close_is_queued() {
+            self.to_client.return_bytes(credit);
+            return;
+        }
+        if batch.pieces.is_empty() {
+            self.count_to_client(credit, 1);
+            batch.prepend_header(FrameOpcode::Binary, true);
+            self.outbox.push(batch, credit);
+            return;
+        }
+        let messages = batch.pieces.iter().filter(|piece| piece.last).count();
+        self.count_to_client(credit, messages as u64);
+        self.outbox.push(framed(&batch), credit);
+    }
+
+    /// Adds what a read has brought.
+    pub(super) fn count_from_client(&self, bytes: usize, messages: u32) {
+        let (bytes, messages) = (bytes as u64, u64::from(messages));
+        self.traffic
+            .bytes_from_client
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.traffic
+            .messages_from_client
+            .fetch_add(messages, Ordering::Relaxed);
+        self.gate.metrics.from_client.bytes.inc_by(bytes);
+        self.gate.metrics.from_client.messages.inc_by(messages);
+    }
+
+    fn count_to_client(&self, bytes: usize, messages: u64) {
+        let bytes = bytes as u64;
+        self.traffic
+            .bytes_to_client
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.traffic
+            .messages_to_client
+            .fetch_add(messages, Ordering::Relaxed);
+        self.gate.metrics.to_client.bytes.inc_by(bytes);
+        self.gate.metrics.to_client.messages.inc_by(messages);
+    }
+
+    /// Adds the time in which one side waited for the other.
+    pub(super) fn count_exhausted(&self) {
+        let metrics = &self.gate.metrics;
+        for (window, direction) in [
+            (&self.from_client, &metrics.from_client),
+            (&self.to_client, &metrics.to_client),
+        ] {
+            let time = window.take_exhausted();
+            if !time.is_zero() {
+                direction.exhausted.inc_by(time.as_secs_f64());
+            }
+        }
+    }
+}
+
+/// The messages of a batch as WebSocket frames, a frame for each piece.
+fn framed(batch: &Batch) -> Batch {
+    let mut frames = Vec::with_capacity(batch.len() + HEADROOM * batch.pieces.len());
+    let mut rest = batch.bytes();
+    for piece in &batch.pieces {
+        let opcode = match (piece.first, piece.opcode) {
+            (false, _) => FrameOpcode::Continuation,
+            (true, Opcode::Text) => FrameOpcode::Text,
+            (true, Opcode::Binary) => FrameOpcode::Binary,
+        };
+        let (payload, behind) = rest.split_at(rest.len().min(piece.len as usize));
+        rest = behind;
+        let (header, header_len) = encoder::header(opcode, piece.last, payload.len());
+        frames.extend_from_slice(&header[..header_len]);
+        frames.extend_from_slice(payload);
+    }
+    Batch::copied(&frames)
+}

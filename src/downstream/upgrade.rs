@@ -1,0 +1,115 @@
+//! One HTTP request in: a started session, or a refusal with its status.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use actix_codec::Framed;
+use actix_http::h1;
+use actix_http::h1::Codec;
+use actix_http::header::HeaderName;
+use actix_http::header::HeaderValue;
+use actix_http::header::CONTENT_TYPE;
+use actix_http::ConnectionType;
+use actix_http::Request;
+use actix_http::Response;
+use actix_http::StatusCode;
+use tokio::io::AsyncWriteExt;
+
+use crate::downstream::gate::Admission;
+use crate::downstream::session::Session;
+use crate::downstream::session::Socket;
+use crate::downstream::session::Start;
+use crate::downstream::Gate;
+use crate::handshake::Opening;
+use crate::handshake::Refusal;
+
+/// Takes over the socket of a request that asks for an upgrade.
+///
+/// # Errors
+///
+/// The socket's, while a refusal is sent.
+pub async fn upgrade<S: Socket>(
+    gate: Arc<Gate>,
+    secure: bool,
+    request: Request,
+    framed: Framed<S, Codec>,
+) -> io::Result<()> {
+    let began = Instant::now();
+    let admitted = gate.admit(request.head(), secure, began);
+    // The request holds the connection's place among the handshakes in progress.
+    drop(request);
+    match admitted {
+        Ok(admission) => {
+            start(gate, framed, admission);
+            Ok(())
+        }
+        Err(refusal) => refuse(framed, &refusal).await,
+    }
+}
+
+fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<S, Codec>, admission: Admission) {
+    let parts = framed.into_parts();
+    let start = Start {
+        service: admission.opening.service,
+        response: switching_protocols(&admission.opening),
+        subprotocol: admission.opening.subprotocol,
+        client: admission.client,
+        permit: admission.permit,
+        early: parts.read_buf.to_vec(),
+    };
+    Session::start(gate, parts.io, start);
+}
+
+/// The server's opening handshake (RFC 6455 section 4.2.2 item 5).
+fn switching_protocols(opening: &Opening) -> Vec<u8> {
+    let accept = actix_http::ws::hash_key(opening.key.as_bytes());
+    let mut head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\n\
+         Upgrade: websocket\r\n\
+         Connection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n",
+        String::from_utf8_lossy(&accept)
+    );
+    if let Some(subprotocol) = &opening.subprotocol {
+        head.push_str("Sec-WebSocket-Protocol: ");
+        head.push_str(subprotocol);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+async fn refuse<S: Socket>(framed: Framed<S, Codec>, refusal: &Refusal) -> io::Result<()> {
+    let send = async {
+        let sent = h1::SendResponse::new(framed, response(refusal)).await;
+        let framed = sent.map_err(|error| io::Error::other(error.to_string()))?;
+        framed.into_parts().io.shutdown().await
+    };
+    tokio::time::timeout(REFUSAL_TIME, send).await?
+}
+
+/// A refusal as HTTP.
+pub fn response(refusal: &Refusal) -> Response<String> {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = Response::with_body(status, refusal.body());
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    for (name, value) in refusal.headers() {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            headers.insert(name, value);
+        }
+    }
+    response
+        .head_mut()
+        .set_connection_type(ConnectionType::Close);
+    response
+}
+
+/// Time for a refusal to leave; a client that does not take it has no claim to more.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);

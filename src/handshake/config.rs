@@ -1,0 +1,183 @@
+//! The services of a configuration: where on the public listener they are, what they speak, and who may come.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::handshake::origin::OriginRule;
+use crate::upstream;
+
+/// One `[[services]]` entry of the configuration.
+///
+/// An entry need only name what differs from the default service, which relays `/ws/amqp`, `/amqp` and `/ws` to a
+/// RabbitMQ on this machine for pages of the gateway's own origin and of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    /// Name in logs and metrics: lower-case letters, digits, `_` and `-`; unique.
+    pub name: String,
+    /// What the service does with what the client sends.
+    pub kind: Kind,
+    /// Paths of the public listener at which the service answers, matched whole (see [`same_path`]); each belongs to
+    /// one service.
+    pub paths: Vec<String>,
+    /// Pages that may open a session; one rule that admits the page suffices. Empty: no page at all, only programs.
+    pub allowed_origins: Vec<OriginRule>,
+    /// What becomes of a request that says nothing about its origin.
+    pub missing_origin: MissingOrigin,
+    /// The broker; of no effect where `kind` is `echo`.
+    pub upstream: upstream::Config,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            name: "amqp".to_owned(),
+            kind: Kind::Amqp,
+            paths: ["/ws/amqp", "/amqp", "/ws"].map(str::to_owned).to_vec(),
+            allowed_origins: vec![OriginRule::SameOrigin, OriginRule::Loopback],
+            missing_origin: MissingOrigin::Allow,
+            upstream: upstream::Config::default(),
+        }
+    }
+}
+
+impl Service {
+    /// Whether the service answers at this path of a request.
+    pub fn serves(&self, path: &str) -> bool {
+        self.paths.iter().any(|served| same_path(served, path))
+    }
+
+    /// Checks what the types alone do not; the upstream checks itself.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn validate(&self) -> Result<(), String> {
+        let name = &self.name;
+        if name.is_empty()
+            || !name
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+        {
+            return Err(format!(
+                "services: name: {name:?} is not made of lower-case letters, digits, _ and -"
+            ));
+        }
+        if self.paths.is_empty() {
+            return Err(format!(
+                "services.{name}.paths: is empty, so nobody could reach the service"
+            ));
+        }
+        for path in &self.paths {
+            if let Some(fault) = path_fault(path) {
+                return Err(format!("services.{name}.paths: {path:?} {fault}"));
+            }
+        }
+        if self.allowed_origins.is_empty() && self.missing_origin == MissingOrigin::Refuse {
+            return Err(format!(
+                "services.{name}.allowed_origins: is empty while missing_origin is \"refuse\", so nobody could open a session"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What a service does with what the client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Relays AMQP 0-9-1 to RabbitMQ.
+    Amqp,
+    /// Returns every message as it came: to try a deployment without a broker, and for conformance runs.
+    Echo,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Amqp => "amqp",
+            Self::Echo => "echo",
+        })
+    }
+}
+
+/// What becomes of a request without an `Origin` header. Browsers always send one (RFC 6455 section 4.1 item 8), so
+/// such a request comes from a program, which could send any origin it likes: refusing it keeps out programs that
+/// mean well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingOrigin {
+    /// It may open a session.
+    Allow,
+    /// It is refused with 403.
+    Refuse,
+}
+
+/// Checks all services, each and against the others.
+///
+/// # Errors
+/// The key and what is wrong with it: no service at all, a name or a path that two services share, or what
+/// [`Service::validate`] finds.
+pub fn validate_services(services: &[Service]) -> Result<(), String> {
+    if services.is_empty() {
+        return Err("services: is empty, so there would be nothing to serve".to_owned());
+    }
+    let mut paths: Vec<(&str, &str)> = Vec::new();
+    for (index, service) in services.iter().enumerate() {
+        service.validate()?;
+        let name = service.name.as_str();
+        if services
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.name == name)
+        {
+            return Err(format!("services: name: two services are called {name:?}"));
+        }
+        for path in &service.paths {
+            if let Some((owner, _)) = paths.iter().find(|(_, earlier)| same_path(earlier, path)) {
+                return Err(format!(
+                    "services.{name}.paths: {path:?} is already a path of the service {owner:?}"
+                ));
+            }
+            paths.push((name, path));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two paths are the same one: segment by segment, percent-encoding undone within the segments.
+///
+/// So `/ws%2Famqp` is not `/ws/amqp` (RFC 3986 section 2.2: an encoded slash separates nothing), and neither is
+/// `/ws/amqp/`.
+pub fn same_path(one: &str, other: &str) -> bool {
+    if one == other {
+        return true;
+    }
+    let mut others = other.split('/');
+    one.split('/').all(|segment| {
+        others
+            .next()
+            .is_some_and(|other| percent_decode_str(segment).eq(percent_decode_str(other)))
+    }) && others.next().is_none()
+}
+
+fn path_fault(path: &str) -> Option<&'static str> {
+    if !path.starts_with('/') {
+        return Some("does not begin with /");
+    }
+    if path.contains(['?', '#']) {
+        return Some("has a query or a fragment");
+    }
+    if path.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Some("has white space or control characters");
+    }
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Some("has a . or .. segment, which browsers resolve before they ask");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

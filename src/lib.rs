@@ -1,0 +1,27 @@
+//! Smeuse puts browsers on RabbitMQ: an AMQP-over-WebSocket gateway.
+//!
+//! ```text
+//!  browser ── WebSocket ──► downstream ─► handshake ─► relay ─► upstream ── AMQP ──► RabbitMQ
+//!                           Session       opening      Connection  broker socket
+//!                           (actor)                    (actor)
+//! ```
+//!
+//! The modules stand in the order of the flow, and that order is the law of imports: a module may
+//! name only modules below it. What must travel up travels as a message to a `Recipient<M>`, where
+//! `M` belongs to the lower module. A test reads this file and every `crate::` path and fails on an
+//! arrow that runs up.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod credit;
+pub mod downstream;
+pub mod drain;
+pub mod ending;
+pub mod handshake;
+pub mod logging;
+pub mod relay;
+pub mod upstream;
+pub mod web;
+pub mod wire;

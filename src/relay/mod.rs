@@ -1,0 +1,92 @@
+//! AMQP between the two sides: what the session sends and receives, and the actors that answer it.
+//!
+//! [`FromClient`] and [`ToClient`] run the whole length of the gateway. [`Connection`] relays them to
+//! RabbitMQ, [`Echo`] returns them. Both obey the two [`Window`](crate::credit::Window)s they share
+//! with the session, and both end once: with [`ToClient::Finished`].
+
+pub mod batch;
+pub mod config;
+pub mod connection;
+
+pub mod echo;
+pub mod farewell;
+pub mod metrics;
+pub mod negotiation;
+pub mod outbox;
+pub mod splice;
+pub mod tally;
+pub mod violation;
+
+use std::rc::Rc;
+
+use actix::Message;
+use actix::Recipient;
+
+pub use self::batch::Batch;
+pub use self::config::Config;
+pub use self::connection::Connection;
+pub use self::echo::Echo;
+pub use self::metrics::Metrics;
+use crate::credit::Window;
+use crate::ending::Ending;
+
+/// What a session tells its relay.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum FromClient {
+    /// Payload bytes, in order. Credit for them was spent on [`Wiring::from_client`].
+    Data(Batch),
+    /// The session ends: whatever must still be said to the client is to be said now.
+    ///
+    /// Answered by [`ToClient::Farewell`]; no data for the client follows it. Data from the client
+    /// may still come and still reaches the broker.
+    Farewell(Ending),
+    /// No more data will come. What was accepted is delivered, then the relay ends.
+    Finish,
+}
+
+/// What a relay tells its session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ToClient {
+    /// Payload bytes, in order. Credit for them was spent on [`Wiring::to_client`].
+    Data(Batch),
+    /// The broker has accepted the client's login.
+    LoggedIn,
+    /// Answers [`FromClient::Farewell`].
+    Farewell,
+    /// The relay has found a reason to end the session, and has said all it had to say to the client.
+    Ended(Ending),
+    /// The relay has delivered what it had accepted, or could not, and is gone.
+    Finished,
+}
+
+/// What joins one relay to its session, all on one worker thread.
+#[derive(Debug, Clone)]
+pub struct Wiring {
+    /// The session.
+    pub session: Recipient<ToClient>,
+    /// Bounds what the session sends and the relay has not yet delivered.
+    pub from_client: Rc<Window>,
+    /// Bounds what the relay sends and the session has not yet delivered.
+    pub to_client: Rc<Window>,
+}
+
+impl Wiring {
+    /// Sends to the session.
+    ///
+    /// A session that is gone hears nothing; the relay learns of its end by the mailbox closing.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "data is bounded by the credit spent for it; the other messages come once each"
+    )]
+    pub fn tell(&self, message: ToClient) {
+        self.session.do_send(message);
+    }
+
+    /// Spends credit for `batch` and sends it to the session.
+    pub fn pass(&self, batch: Batch) {
+        self.to_client.spend(batch.len());
+        self.tell(ToClient::Data(batch));
+    }
+}

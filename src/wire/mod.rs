@@ -1,0 +1,5 @@
+//! Formats only: bytes to values and back. No I/O, no clock, no actor, no configuration.
+
+pub mod amqp;
+pub mod reader;
+pub mod websocket;

@@ -1,0 +1,174 @@
+// The demo page in a real Chromium: publishes, receives, tells why it was closed, comes back.
+import assert from "node:assert/strict"
+import { mkdir } from "node:fs/promises"
+import { createServer } from "node:http"
+import { join } from "node:path"
+import { after, before, describe, test } from "node:test"
+import { startBroker } from "../js/kit/broker.js"
+import { startGateway } from "../js/kit/gateway.js"
+import { root } from "../js/kit/process.js"
+import { until } from "../js/kit/wait.js"
+import { openPage, startChromium } from "./kit.js"
+
+const screenshots = join(root, "target/screenshots")
+let broker
+let gateway
+let browser
+
+before(async () => {
+  await mkdir(screenshots, { recursive: true })
+  broker = await startBroker("browser")
+  gateway = await startGateway({ upstream: broker.url, env: { SMEUSE__WEB__ROOT: join(root, "demo") } })
+  browser = await startChromium()
+})
+
+after(async () => {
+  await browser?.close()
+  await gateway?.kill()
+  await broker?.stop()
+})
+
+const demo = () => `http://${gateway.public}/`
+
+async function connected(page) {
+  await page.getByRole("button", { name: "Connect", exact: true }).click()
+  await page.locator("#status", { hasText: /^connected$/ }).waitFor({ timeout: 15_000 })
+}
+
+async function publish(page, body, times = 1) {
+  await page.getByLabel("Body").fill(body)
+  await page.getByLabel("times").fill(String(times))
+  await page.getByRole("button", { name: "Publish" }).click()
+}
+
+/** The newest entry of the history that has this text. */
+const entry = (page, text) => page.locator("#history li", { hasText: text }).first()
+
+describe("the demo page", () => {
+  test("publishes and shows its own deliveries", { timeout: 60_000 }, async () => {
+    const page = await openPage(browser, demo())
+    assert.equal(await page.getByLabel("WebSocket URL").inputValue(), gateway.url)
+    await connected(page)
+    await publish(page, "Hello, broker")
+    const delivery = page.locator("#deliveries li").first()
+    await delivery.waitFor({ timeout: 10_000 })
+    assert.match(await delivery.innerText(), /amq\.topic \/ demo\.greeting/)
+    assert.match(await delivery.innerText(), /Hello, broker/)
+    await page.locator("#published", { hasText: "1 confirmed" }).waitFor({ timeout: 10_000 })
+
+    await publish(page, "many", 1000)
+    await page.locator("#delivered", { hasText: /^1[,.  ]?001$/ }).waitFor({ timeout: 20_000 })
+    assert.match(await page.locator("#deliveries li").first().innerText(), /many #1000/)
+    assert.equal(await page.locator("#deliveries li").count(), 200)
+
+    await page.getByRole("button", { name: "Disconnect" }).click()
+    await page.locator("#status", { hasText: "not connected" }).waitFor({ timeout: 10_000 })
+    await entry(page, "Closed").waitFor({ timeout: 10_000 })
+    await gateway.idle()
+    assert.deepEqual(page.problems, [])
+    await page.context().close()
+  })
+
+  test("two pages see each other", { timeout: 60_000 }, async () => {
+    const [one, other] = [await openPage(browser, demo()), await openPage(browser, demo())]
+    await connected(one)
+    await connected(other)
+    await publish(one, "from one")
+    await other.locator("#deliveries li", { hasText: "from one" }).waitFor({ timeout: 10_000 })
+    await one.context().close()
+    await other.context().close()
+    await gateway.idle()
+  })
+
+  test("shows the broker's words when the login is refused, and does not try again", { timeout: 60_000 }, async () => {
+    const page = await openPage(browser, demo())
+    await page.getByLabel("Password").fill("not this")
+    await page.getByRole("button", { name: "Connect", exact: true }).click()
+    await entry(page, "Login was refused").waitFor({ timeout: 15_000 })
+    assert.match(await entry(page, "Login was refused").innerText(), /4403/)
+    await page.locator("#status", { hasText: "closed (4403)" }).waitFor({ timeout: 5_000 })
+    assert.equal(await page.locator("#history li", { hasText: "Reconnecting" }).count(), 0)
+    await page.context().close()
+  })
+
+  test("shows why it was closed when the broker dies, and reconnects when it is back", { timeout: 300_000 }, async () => {
+    const page = await openPage(browser, demo())
+    await connected(page)
+    await broker.kill()
+    const closed = entry(page, "the broker was lost")
+    await closed.waitFor({ timeout: 5_000 })
+    assert.match(await closed.innerText(), /1014/)
+    assert.match(await closed.innerText(), /reason: \S/)
+    await entry(page, "Reconnecting in").waitFor({ timeout: 5_000 })
+    await entry(page, "the broker cannot be reached now").waitFor({ timeout: 20_000 })
+    await page.screenshot({ path: join(screenshots, "broker-lost.png"), fullPage: true })
+
+    await broker.revive()
+    await page.locator("#status", { hasText: /^connected$/ }).waitFor({ timeout: 40_000 })
+    await publish(page, "after the crash")
+    await page.locator("#deliveries li", { hasText: "after the crash" }).waitFor({ timeout: 10_000 })
+    assert.deepEqual(page.problems, [])
+    await page.context().close()
+  })
+
+  test("is told of an operator's end and stays away", { timeout: 60_000 }, async () => {
+    const page = await openPage(browser, demo())
+    await connected(page)
+    const [session] = await (await gateway.ask("/sessions")).json()
+    assert.equal((await gateway.ask(`/sessions/${session.id}`, { method: "DELETE" })).status, 204)
+    await entry(page, "ended by an operator").waitFor({ timeout: 10_000 })
+    assert.match(await entry(page, "ended by an operator").innerText(), /4100/)
+    await page.locator("#status", { hasText: "closed (4100)" }).waitFor({ timeout: 5_000 })
+    await page.context().close()
+  })
+
+  for (const [name, width, height] of [
+    ["narrow", 390, 844],
+    ["wide", 1280, 900],
+  ]) {
+    for (const colorScheme of ["light", "dark"]) {
+      test(`fits a ${name} ${colorScheme} window`, { timeout: 60_000 }, async () => {
+        const page = await openPage(browser, demo(), { viewport: { width, height }, colorScheme })
+        await connected(page)
+        for (const body of ["Hello from a page", "The hare goes through the gap in the hedge", "x".repeat(300)]) {
+          await publish(page, body)
+        }
+        await page.locator("#delivered", { hasText: /^3$/ }).waitFor({ timeout: 10_000 })
+        await page.screenshot({ path: join(screenshots, `${name}-${colorScheme}.png`), fullPage: true })
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+        assert.ok(overflow <= 0, `${overflow} pixels stick out`)
+        await page.context().close()
+      })
+    }
+  }
+})
+
+describe("a page from another origin", () => {
+  test("is refused with 403 before anything is opened", { timeout: 60_000 }, async (t) => {
+    // stranger.example leads to this machine in this Chromium, and is a stranger's origin all the same.
+    const stranger = createServer((_, response) => {
+      response.setHeader("Content-Type", "text/html")
+      response.end("<!doctype html><title>stranger</title>")
+    })
+    await new Promise((resolve) => stranger.listen(0, "127.0.0.1", resolve))
+    t.after(() => stranger.close())
+    const strange = await browser.newContext()
+    const page = await strange.newPage()
+    await page.goto(`http://stranger.example:${stranger.address().port}/`)
+    const code = await page.evaluate(
+      (url) =>
+        new Promise((resolve) => {
+          const socket = new WebSocket(url)
+          socket.onopen = () => resolve("opened")
+          socket.onclose = (event) => resolve(event.code)
+        }),
+      gateway.url,
+    )
+    assert.equal(code, 1006)
+    const line = await gateway.line("handshake refused", 5_000, (line) => line.code === "origin_not_allowed")
+    assert.equal(Number(line.status), 403)
+    const total = 'smeuse_handshakes_total{handshake="opening",outcome="origin_not_allowed"}'
+    await until(5_000, "the refusal in the metrics", async () => (await gateway.metric(total)) === 1)
+    await strange.close()
+  })
+})

@@ -1,0 +1,47 @@
+//! What an idle session costs (issue, shown by 5): both sockets open, AMQP logged in, nothing to do.
+
+use crate::harness::broker::Broker;
+use crate::harness::configuration;
+use crate::harness::gateway::Gateway;
+use crate::harness::page::Page;
+
+const SESSIONS: usize = 2000;
+
+/// What is allowed per session. A debug build has larger futures, since nothing in them is overlaid or left out, so it
+/// is held to a bound that only a buffer kept per session would break.
+const ALLOWED_BYTES: u64 = if cfg!(debug_assertions) { 24 * 1024 } else { 8 * 1000 };
+
+/// This process holds four descriptors per session: a socket and its second handle on either side.
+const DESCRIPTORS_PER_SESSION: usize = 5;
+
+/// The memory of 2,000 idle sessions, after one that was busy; fewer where descriptors do not suffice.
+#[test]
+fn an_idle_session_costs_little_memory() {
+    let broker = Broker::polite();
+    let gateway = Gateway::start(&format!("[limits]\nsessions_per_address = 5000\n{}", configuration::amqp(broker.uri())));
+    let sessions = SESSIONS.min(descriptor_limit().saturating_sub(200) / DESCRIPTORS_PER_SESSION);
+    assert!(sessions >= 100, "ulimit -n is too low to say anything about idle sessions");
+    for _ in 0..20 {
+        Page::login(&gateway).open_channel(1);
+    }
+    gateway.wait_nothing_left();
+    let before = gateway.rss_kib();
+    let mut pages: Vec<_> = (0..sessions).map(|_| Page::login(&gateway)).collect();
+    gateway.wait_metric("smeuse_sessions{service=\"amqp\"}", sessions as f64);
+    gateway.wait_metric("smeuse_upstream_connections", sessions as f64);
+    let grown = gateway.rss_kib().saturating_sub(before) * 1024 / sessions as u64;
+    assert!(grown < ALLOWED_BYTES, "{grown} bytes per idle session, {ALLOWED_BYTES} are allowed");
+    for page in pages.iter_mut().step_by(100) {
+        page.open_channel(1);
+    }
+    drop(pages);
+    gateway.wait_nothing_left();
+    broker.wait_all_ended();
+}
+
+/// The limit of open descriptors of this process, which the gateway inherits.
+fn descriptor_limit() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
+    line.split_whitespace().nth(3).and_then(|limit| limit.parse().ok()).unwrap_or(1024)
+}

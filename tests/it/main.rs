@@ -1,0 +1,44 @@
+//! The gateway from outside: the real binary between scripted peers, a suite per specification.
+
+mod harness;
+
+// The promises of the tree: imports, heads of files, lengths.
+mod tidy;
+// Files, environment, flags, and how wrong ones are told.
+mod config;
+// RFC 6455 section 4: openings that become sessions.
+mod opening;
+// RFC 6455 section 4: openings that do not, each with its status and code.
+mod refusals;
+// RFC 6455 sections 4.2.2 and 10.2: which pages may come.
+mod origins;
+// RFC 6455 section 11.3.4: which subprotocol is answered.
+mod subprotocols;
+// RFC 6455 section 5: frames.
+mod framing;
+// RFC 6455 sections 5.4 and 8.1: fragments, text, sizes.
+mod messages;
+// RFC 6455 section 7: the closing handshake, pings and silence.
+mod closing;
+// AMQP 0-9-1 section 4.2: frames cut anywhere by messages and packets.
+mod cuts;
+// AMQP 0-9-1 section 4.2: what a client may not do, each with its reply code.
+mod violations;
+// AMQP 0-9-1 section 2.2.4: the negotiation, logins written by the gateway, the tune.
+mod login;
+// How a broker is reached: order, deadlines, TLS, PROXY protocol, addresses behind proxies.
+mod upstreams;
+// The table of endings, row by row.
+mod endings;
+// Back-pressure: whoever stalls pauses the other side and costs no memory.
+mod pressure;
+// Sessions and handshakes: at the limit and one past it.
+mod limits;
+// Signals: ending by plan, and what is read again.
+mod drain;
+// The admin listener: metrics, health, readiness, the live list.
+mod metrics;
+// A real RabbitMQ behind the gateway, with lapin as the witness.
+mod rabbitmq;
+// What an idle session costs.
+mod idle;

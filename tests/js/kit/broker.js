@@ -1,0 +1,42 @@
+// Real RabbitMQ nodes, by scripts/broker.
+import { join } from "node:path"
+import { root, run } from "./process.js"
+
+const script = join(root, "scripts/broker")
+
+/** A node that a test may kill: its own purpose, its own ports. */
+export async function startBroker(purpose) {
+  const broker = new Broker(purpose)
+  broker.url = (await run(script, ["start", purpose], { milliseconds: 300_000 })).trim()
+  return broker
+}
+
+class Broker {
+  #purpose
+  url
+
+  constructor(purpose) {
+    this.#purpose = purpose
+  }
+  /** Ends it with SIGKILL. */
+  kill() {
+    return run(script, ["kill", this.#purpose])
+  }
+  /** Starts it again on the same port with what it had. */
+  revive() {
+    return run(script, ["revive", this.#purpose], { milliseconds: 300_000 })
+  }
+  stop() {
+    return run(script, ["stop", this.#purpose])
+  }
+  ctl(...args) {
+    return run(script, ["ctl", this.#purpose, ...args])
+  }
+}
+
+/** The node that the whole run shares, and what to do when the suite is over. */
+export async function sharedBroker() {
+  const url = process.env.SMEUSE_TEST_AMQP_URL
+  if (url) return { url, stop: async () => {} }
+  return startBroker(`js-${process.pid}`)
+}
