@@ -55,9 +55,11 @@ export class Session extends EventTarget {
     this.#stopped = false
     const client = new AMQPWebSocketClient(this.#options)
     this.#client = client
-    // The library hands out the broker's words, and not the WebSocket's close code and reason.
+    // The library hands out the broker's words, first once for each channel, and not the WebSocket's close code.
     let error = ""
-    client.onerror = (problem) => (error ||= problem.message)
+    client.onerror = ({ message }) => {
+      if (!error || message.startsWith("connection closed")) error = message
+    }
     const connecting = client.connect()
     client.socket.addEventListener("close", (event) => this.#ended(event, error))
     try {

@@ -97,6 +97,11 @@ impl Client {
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
+        if let Some(close) = self.from_server.as_ref().and_then(FromServer::closed) {
+            return Err(io::Error::other(format!(
+                "the WebSocket was closed: {close}"
+            )));
+        }
         let length = self.socket.read(&mut self.buffer)?;
         let bytes = &self.buffer[..length];
         let scanner = &mut self.scanner;
@@ -120,11 +125,6 @@ impl Client {
             None => scanner.feed(bytes, judge)?,
             Some(from_server) => {
                 from_server.feed(bytes, |piece| scanner.feed(piece, &mut judge))?;
-                if let Some(close) = from_server.closed() {
-                    return Err(io::Error::other(format!(
-                        "the WebSocket was closed: {close}"
-                    )));
-                }
             }
         }
         if length == 0 {

@@ -2,9 +2,11 @@
 //!
 //! The shell around the frame decoder, the [`Phase`] and the [`Timer`]: it owns the socket and the
 //! outbox. What one read produced goes to the relay as one message; what the relay sends goes to the
-//! socket in one write. This file holds the turns of the socket; `mailbox` holds what others say.
+//! socket in one write. This file holds the turns of the socket, `mailbox` what
+//! others say, `time` what the clock says.
 
 mod mailbox;
+mod time;
 
 use std::future::Future;
 use std::io;
@@ -33,9 +35,7 @@ use crate::downstream::phase::Phase;
 use crate::downstream::registry::Permit;
 use crate::downstream::registry::SessionId;
 use crate::downstream::registry::Traffic;
-use crate::downstream::timer::Due;
 use crate::downstream::timer::Timer;
-use crate::downstream::timer::View;
 use crate::downstream::Gate;
 use crate::ending::Ending;
 use crate::relay::batch::Batch;
@@ -126,7 +126,7 @@ impl<S: Socket> Session<S> {
             subprotocol: start.subprotocol,
             decoder: Decoder::new(
                 Limits {
-                    message_bytes: websocket.message_before_login_bytes as u64,
+                    message_bytes: websocket.message_before_login_bytes,
                     fragments: websocket.fragments.get(),
                 },
                 false,
@@ -371,60 +371,6 @@ impl<S: Socket> Session<S> {
 
     fn end_within(&mut self, time: Duration) {
         self.timer.end_by(Instant::now() + time);
-    }
-
-    fn view(&self) -> View {
-        let speaks_amqp = matches!(self.gate.backends[self.service], Backend::Amqp(_));
-        View {
-            open: self.phase.ending().is_none(),
-            paused: self.from_client.is_exhausted(),
-            blocked_since: self.outbox.blocked_since(),
-            expects_login: speaks_amqp && matches!(self.relay, Relay::Absent),
-        }
-    }
-
-    fn login_deadline(&self) -> Duration {
-        match &self.gate.backends[self.service] {
-            Backend::Amqp(service) => service.config.login_deadline,
-            Backend::Echo => Duration::MAX,
-        }
-    }
-
-    fn next_moment(&self) -> Instant {
-        self.timer
-            .next(self.view(), &self.gate.websocket, self.login_deadline())
-    }
-
-    /// Does what is due; true when the session is over.
-    fn time_passed(&mut self) -> bool {
-        self.count_exhausted();
-        let (view, login_deadline) = (self.view(), self.login_deadline());
-        let now = Instant::now();
-        match self
-            .timer
-            .due(now, view, &self.gate.websocket, login_deadline)
-        {
-            Due::Nothing => {}
-            Due::Ping => self.outbox.push_slice(&encoder::ping(b"")),
-            Due::Silence => self.leave(Ending::ClientSilent),
-            Due::Stall => self.leave(Ending::ClientStalled),
-            Due::Login => self.leave(Ending::LoginTimeout),
-            Due::Drain => self.leave(Ending::Drained),
-            Due::End => return self.end_is_due(),
-        }
-        false
-    }
-
-    /// The client has not answered our Close, or not closed its end; true when the session is over.
-    fn end_is_due(&mut self) -> bool {
-        if !matches!(self.relay, Relay::Live(_)) {
-            return true;
-        }
-        // What the client had sent is still to reach the broker; the relay has a deadline of its own.
-        self.phase.farewell_said();
-        self.heard_out();
-        self.end_within(2 * self.gate.websocket.close_deadline);
-        false
     }
 }
 

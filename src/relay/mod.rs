@@ -13,6 +13,7 @@ pub mod farewell;
 pub mod metrics;
 pub mod negotiation;
 pub mod outbox;
+pub mod relaying;
 pub mod splice;
 pub mod tally;
 pub mod violation;

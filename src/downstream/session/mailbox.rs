@@ -110,7 +110,7 @@ impl<S: Socket> Handler<ToClient> for Session<S> {
         match message {
             ToClient::Data(batch) => self.data_to_client(batch),
             ToClient::LoggedIn => self.decoder.set_limits(Limits {
-                message_bytes: self.gate.websocket.message_bytes as u64,
+                message_bytes: self.gate.websocket.message_bytes,
                 fragments: self.gate.websocket.fragments.get(),
             }),
             ToClient::Farewell => self.close(),
