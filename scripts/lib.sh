@@ -26,7 +26,11 @@ port_answers() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-alive() { [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null && ! [[ $(ps -o stat= -p "$1" 2>/dev/null) == Z* ]]; }
+# True while the process runs; one that has ended and was not collected yet does not.
+alive() {
+    local stat
+    [ -n "${1:-}" ] && { read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != Z* ]]
+}
 
 # wait_until SECONDS COMMAND...: polls until the command succeeds; false when the deadline passed.
 wait_until() {

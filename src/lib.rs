@@ -11,17 +11,17 @@
 //! `M` belongs to the lower module. A test reads this file and every `crate::` path and fails on an
 //! arrow that runs up.
 
-pub mod admin;
 pub mod app;
-pub mod cli;
 pub mod config;
-pub mod credit;
-pub mod downstream;
-pub mod drain;
-pub mod ending;
-pub mod handshake;
+pub mod cli;
 pub mod logging;
+pub mod admin;
+pub mod web;
+pub mod downstream;
+pub mod handshake;
 pub mod relay;
 pub mod upstream;
-pub mod web;
+pub mod drain;
+pub mod credit;
+pub mod ending;
 pub mod wire;

@@ -138,8 +138,10 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
             ));
         }
     }
+    // The server's own lines about its threads say nothing to an operator; a directive of the
+    // operator's for the same target comes later and wins.
     EnvFilter::builder()
-        .parse(directives.join(","))
+        .parse(format!("actix_server=warn,{}", directives.join(",")))
         .map_err(|error| format!("{text:?} is not a filter: {error}"))
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
@@ -144,6 +145,28 @@ impl Drop for Process {
     fn drop(&mut self) {
         end(&self.child);
     }
+}
+
+/// How many files may be open, once that is as much as this user may have: two thousand sessions are
+/// four thousand sockets, and many a shell allows a thousand. May start this program anew.
+pub(crate) fn open_files(wanted: usize) -> io::Result<usize> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let mut numbers = line
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|word| word.parse().unwrap_or(usize::MAX));
+    let (soft, hard) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if soft >= wanted || soft >= hard {
+        return Ok(soft);
+    }
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", r#"ulimit -n "$(ulimit -Hn)" && exec "$0" "$@""#])
+        .arg(std::env::current_exe()?);
+    Err(shell.args(std::env::args_os().skip(1)).exec())
 }
 
 /// Kills the children and leaves with code 1 when the bench itself is told to end, or has run for too long.

@@ -129,7 +129,8 @@ impl FromServer {
     }
 }
 
-/// Takes the payloads out of a client's frames and unmasks them, as the floor does it: whatever the frames are.
+/// Takes the payloads out of a client's frames and unmasks them, as the floor does it: whatever the
+/// frames are, and no step more than it takes.
 #[derive(Default)]
 pub(crate) struct FromClient {
     head: [u8; 14],
@@ -145,49 +146,60 @@ impl FromClient {
     pub(crate) fn feed(&mut self, mut from: &[u8], to: &mut [u8]) -> usize {
         let mut written = 0;
         while !from.is_empty() && !self.closed {
-            if self.left == 0 {
-                let needs = 6 + match self.head[1] & 0x7F {
-                    126 if self.have > 1 => 2,
-                    127 if self.have > 1 => 8,
-                    _ => 0,
-                };
-                let take = from.len().min(if self.have < 2 {
-                    2 - self.have
-                } else {
-                    needs - self.have
-                });
-                self.head[self.have..self.have + take].copy_from_slice(&from[..take]);
-                self.have += take;
+            if self.left > 0 {
+                let take = from.len().min(self.left);
+                xor_into(&mut to[written..written + take], &from[..take], self.key);
+                if take < self.left {
+                    // The key goes on where the cut was; `rotate_right`, as the first byte is the lowest.
+                    let key = u32::from_le_bytes(self.key);
+                    self.key = key.rotate_right(8 * (take % 4) as u32).to_le_bytes();
+                }
+                written += take;
+                self.left -= take;
                 from = &from[take..];
-                self.open();
                 continue;
             }
-            let take = from.len().min(self.left);
-            xor_into(&mut to[written..written + take], &from[..take], self.key);
-            self.key.rotate_left(take % 4);
-            written += take;
-            self.left -= take;
-            from = &from[take..];
+            if let (0, Some(head)) = (self.have, from.first_chunk()) {
+                let length = self.open(head);
+                from = &from[length..];
+                continue;
+            }
+            // Here a head may be cut.
+            self.head[self.have] = from[0];
+            self.have += 1;
+            from = &from[1..];
+            if self.have >= head_length(self.head[1]) && self.have > 1 {
+                let head = self.head;
+                self.have = 0;
+                self.open(&head);
+            }
         }
         written
     }
 
-    fn open(&mut self) {
-        let head = &self.head;
-        let (length, at) = match head[1] & 0x7F {
-            126 => (u16::from_be_bytes([head[2], head[3]]).into(), 4),
-            127 => (
-                u32::from_be_bytes([head[6], head[7], head[8], head[9]]) as usize,
-                10,
-            ),
-            short => (short.into(), 2),
+    fn open(&mut self, head: &[u8; 14]) -> usize {
+        self.left = match head[1] & 0x7F {
+            126 => u16::from_be_bytes([head[2], head[3]]).into(),
+            127 => u32::from_be_bytes([head[6], head[7], head[8], head[9]]) as usize,
+            short => short.into(),
         };
-        if self.have < 2 || self.have < at + 4 {
-            return;
-        }
+        let length = head_length(head[1]);
+        self.key = [
+            head[length - 4],
+            head[length - 3],
+            head[length - 2],
+            head[length - 1],
+        ];
         self.closed = head[0] & 15 == CLOSE;
-        self.key = [head[at], head[at + 1], head[at + 2], head[at + 3]];
-        self.left = length;
-        self.have = 0;
+        length
+    }
+}
+
+/// Of a masked frame, from its second byte.
+fn head_length(second: u8) -> usize {
+    match second & 0x7F {
+        126 => 8,
+        127 => 14,
+        _ => 6,
     }
 }

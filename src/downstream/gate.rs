@@ -14,11 +14,13 @@ use tracing::info;
 use crate::downstream::address;
 use crate::downstream::config::Proxies;
 use crate::downstream::config::WebSocket;
+use crate::downstream::registry::Handshake;
 use crate::downstream::registry::Permit;
 use crate::downstream::Metrics;
 use crate::downstream::Sessions;
 use crate::drain;
 use crate::handshake;
+use crate::handshake::metrics::InProgress;
 use crate::handshake::opening;
 use crate::handshake::Headers;
 use crate::handshake::Opening;
@@ -70,7 +72,22 @@ pub struct Admission {
     pub permit: Permit,
 }
 
+/// A connection that has yet to finish its opening handshake, counted while this lives.
+#[derive(Debug)]
+pub struct Newcomer {
+    _place: Handshake,
+    _count: InProgress,
+}
+
 impl Gate {
+    /// Counts a connection that has yet to finish its opening handshake.
+    pub fn begin_handshake(&self) -> Newcomer {
+        Newcomer {
+            _place: self.sessions.begin_handshake(),
+            _count: self.handshakes.begin(),
+        }
+    }
+
     /// Decides on a request for a WebSocket, counts the outcome and logs a refusal.
     ///
     /// `began` is when the head had been read.

@@ -32,6 +32,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::App;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
+use socket2::SockRef;
 
 use crate::downstream::config::Limits;
 use crate::downstream::session::Socket;
@@ -60,11 +61,23 @@ impl Socket for TcpStream {
     fn gateway_address(&self) -> Option<SocketAddr> {
         self.local_addr().ok()
     }
+
+    fn keep_little_unsent(&self) {
+        // Without it the kernel takes megabytes for a slow client before it says that it is full.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = SockRef::from(self).set_tcp_notsent_lowat(UNSENT) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
+        }
+    }
 }
 
 impl Socket for TlsStream<TcpStream> {
     fn gateway_address(&self) -> Option<SocketAddr> {
         self.get_ref().0.gateway_address()
+    }
+
+    fn keep_little_unsent(&self) {
+        self.get_ref().0.keep_little_unsent();
     }
 }
 
@@ -138,7 +151,7 @@ impl Listener {
         S::Response: Into<Response<BoxBody>> + 'static,
         <S::Service as Service<Request>>::Future: 'static,
     {
-        let sessions = Arc::clone(&self.gate.sessions);
+        let gate = Arc::clone(&self.gate);
         HttpService::<T, S, BoxBody>::build()
             .keep_alive(self.limits.request_head)
             .client_request_timeout(self.limits.request_head)
@@ -146,9 +159,10 @@ impl Listener {
             .h1_allow_half_closed(false)
             .tcp_nodelay(true)
             .local_addr(address)
-            .on_connect_ext(move |_, extensions| {
-                // A clone of the extensions goes to each request, so the count is shared.
-                extensions.insert(Arc::new(sessions.begin_handshake()));
+            .on_connect_ext(move |socket: &T, extensions| {
+                socket.keep_little_unsent();
+                // Each request of the connection shares it; it goes with the last of them.
+                extensions.insert(gate.begin_handshake());
             })
     }
 
@@ -208,6 +222,10 @@ async fn no_upgrade(request: HttpRequest, gate: web::Data<Gate>) -> HttpResponse
     let refusal = admitted.err().unwrap_or(Refusal::UpgradeRequired);
     upgrade::response(&refusal).map_into_boxed_body().into()
 }
+
+/// Bytes the kernel keeps for a client beyond those under way: enough to fill the pause until this
+/// thread's next turn, few enough that a slow client shows, and costs, little.
+const UNSENT: u32 = 256 * 1024;
 
 /// Time for a client to close its end after an answer that closes the connection.
 const LINGER: Duration = Duration::from_millis(200);

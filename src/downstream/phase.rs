@@ -2,6 +2,17 @@
 
 use crate::ending::Ending;
 
+/// What may still come from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Data, until its Close frame.
+    Speaks,
+    /// Bytes that no longer count: it broke the rules, or had its time.
+    Ignored,
+    /// Nothing: its Close frame, or the end of its socket, has come.
+    Silent,
+}
+
 /// The phases of a session, in their order. None is entered twice.
 #[derive(Debug)]
 pub enum Phase {
@@ -11,8 +22,8 @@ pub enum Phase {
     ExpectFarewell {
         /// Why the session ends.
         ending: Ending,
-        /// Whether the client will send nothing more that counts.
-        heard_out: bool,
+        /// What may still come from the client.
+        client: Client,
     },
     /// Our Close frame is queued. What the client sends before its own is still relayed
     /// (RFC 6455 section 5.5.1 lets it finish), acknowledgements above all.
@@ -24,11 +35,18 @@ pub enum Phase {
     Delivering {
         /// Why the session ends.
         ending: Ending,
+        /// What may still come from the client.
+        client: Client,
     },
-    /// Our side of the socket is closed (RFC 6455 section 7.1.1). The client's last bytes are read
-    /// and thrown away, since closing a socket with unread bytes could take back our Close frame.
+    /// Our side of the socket is closed (RFC 6455 section 7.1.1), the client's is not. Its last bytes
+    /// are read and thrown away: closing a socket with unread bytes could take back our Close frame.
     ExpectEnd {
         /// Why the session ends.
+        ending: Ending,
+    },
+    /// Both sides are closed.
+    Over {
+        /// Why the session ended.
         ending: Ending,
     },
 }
@@ -40,24 +58,18 @@ impl Phase {
             Self::Open => None,
             Self::ExpectFarewell { ending, .. }
             | Self::ExpectClose { ending }
-            | Self::Delivering { ending }
-            | Self::ExpectEnd { ending } => Some(ending),
+            | Self::Delivering { ending, .. }
+            | Self::ExpectEnd { ending }
+            | Self::Over { ending } => Some(ending),
         }
     }
 
     /// Whether frames from the client still count.
     pub fn is_listening(&self) -> bool {
         match self {
-            Self::Open
-            | Self::ExpectFarewell {
-                heard_out: false, ..
-            }
-            | Self::ExpectClose { .. } => true,
-            Self::ExpectFarewell {
-                heard_out: true, ..
-            }
-            | Self::Delivering { .. }
-            | Self::ExpectEnd { .. } => false,
+            Self::Open | Self::ExpectClose { .. } => true,
+            Self::ExpectFarewell { client, .. } => *client == Client::Speaks,
+            Self::Delivering { .. } | Self::ExpectEnd { .. } | Self::Over { .. } => false,
         }
     }
 
@@ -65,56 +77,69 @@ impl Phase {
     pub fn close_is_queued(&self) -> bool {
         match self {
             Self::Open | Self::ExpectFarewell { .. } => false,
-            Self::ExpectClose { .. } | Self::Delivering { .. } | Self::ExpectEnd { .. } => true,
+            Self::ExpectClose { .. }
+            | Self::Delivering { .. }
+            | Self::ExpectEnd { .. }
+            | Self::Over { .. } => true,
         }
     }
 
     /// A reason to end has come up; the first one counts. Says whether this was the first.
-    pub fn leave(&mut self, ending: Ending, heard_out: bool) -> bool {
-        match self {
-            Self::Open => {
-                *self = Self::ExpectFarewell { ending, heard_out };
-                true
-            }
-            Self::ExpectFarewell { .. }
-            | Self::ExpectClose { .. }
-            | Self::Delivering { .. }
-            | Self::ExpectEnd { .. } => false,
+    pub fn leave(&mut self, ending: Ending) -> bool {
+        let first = matches!(self, Self::Open);
+        if first {
+            *self = Self::ExpectFarewell {
+                ending,
+                client: Client::Speaks,
+            };
         }
+        first
     }
 
     /// The relay has said its farewell (or there is none): the ending whose Close frame is due.
     pub fn farewell_said(&mut self) -> Option<&Ending> {
-        let Self::ExpectFarewell { ending, heard_out } = self else {
+        let Self::ExpectFarewell { ending, client } = self else {
             return None;
         };
-        let ending = ending.clone();
-        *self = if *heard_out {
-            Self::Delivering { ending }
-        } else {
-            Self::ExpectClose { ending }
+        let (ending, client) = (ending.clone(), *client);
+        *self = match client {
+            Client::Speaks => Self::ExpectClose { ending },
+            Client::Ignored | Client::Silent => Self::Delivering { ending, client },
         };
         self.ending()
     }
 
-    /// The client sends nothing more that counts: its Close has come, or its end, or a violation.
-    pub fn heard_out(&mut self) {
+    /// The client sends nothing more that counts.
+    pub fn heard_out(&mut self, now: Client) {
         match self {
-            Self::ExpectFarewell { heard_out, .. } => *heard_out = true,
+            Self::ExpectFarewell { client, .. } | Self::Delivering { client, .. } => {
+                // Who is silent cannot speak again.
+                if *client != Client::Silent {
+                    *client = now;
+                }
+            }
             Self::ExpectClose { ending } => {
                 *self = Self::Delivering {
                     ending: ending.clone(),
+                    client: now,
                 };
             }
-            Self::Open | Self::Delivering { .. } | Self::ExpectEnd { .. } => {}
+            Self::ExpectEnd { ending } if now == Client::Silent => {
+                *self = Self::Over {
+                    ending: ending.clone(),
+                };
+            }
+            Self::Open | Self::ExpectEnd { .. } | Self::Over { .. } => {}
         }
     }
 
-    /// All was delivered: only the client's end of the socket remains.
+    /// All was delivered and our side of the socket is closed.
     pub fn delivered(&mut self) {
-        if let Self::Delivering { ending } = self {
-            *self = Self::ExpectEnd {
-                ending: ending.clone(),
+        if let Self::Delivering { ending, client } = self {
+            let ending = ending.clone();
+            *self = match client {
+                Client::Speaks | Client::Ignored => Self::ExpectEnd { ending },
+                Client::Silent => Self::Over { ending },
             };
         }
     }
@@ -127,8 +152,8 @@ mod tests {
     #[test]
     fn the_first_ending_counts() {
         let mut phase = Phase::Open;
-        assert!(phase.leave(Ending::Drained, false));
-        assert!(!phase.leave(Ending::OperatorEnded, false));
+        assert!(phase.leave(Ending::Drained));
+        assert!(!phase.leave(Ending::OperatorEnded));
         assert_eq!(phase.ending(), Some(&Ending::Drained));
     }
 
@@ -136,31 +161,57 @@ mod tests {
     fn a_close_is_due_once_and_only_after_the_farewell() {
         let mut phase = Phase::Open;
         assert_eq!(phase.farewell_said(), None);
-        phase.leave(Ending::Drained, false);
+        phase.leave(Ending::Drained);
+        assert!(!phase.close_is_queued());
         assert_eq!(phase.farewell_said(), Some(&Ending::Drained));
+        assert!(phase.close_is_queued());
         assert_eq!(phase.farewell_said(), None);
     }
 
     #[test]
     fn the_client_is_heard_until_its_own_close() {
         let mut phase = Phase::Open;
-        phase.leave(Ending::Drained, false);
+        phase.leave(Ending::Drained);
         assert!(phase.is_listening());
         phase.farewell_said();
         assert!(phase.is_listening());
-        phase.heard_out();
+        phase.heard_out(Client::Silent);
         assert!(!phase.is_listening());
-        assert!(matches!(phase, Phase::Delivering { .. }));
         phase.delivered();
-        assert!(matches!(phase, Phase::ExpectEnd { .. }));
+        assert!(matches!(phase, Phase::Over { .. }));
     }
 
     #[test]
     fn a_close_that_crosses_the_farewell_is_not_awaited_again() {
         let mut phase = Phase::Open;
-        phase.leave(Ending::Drained, false);
-        phase.heard_out();
+        phase.leave(Ending::Drained);
+        phase.heard_out(Client::Silent);
         phase.farewell_said();
         assert!(matches!(phase, Phase::Delivering { .. }));
+    }
+
+    #[test]
+    fn a_client_that_is_ignored_is_read_to_its_end() {
+        let mut phase = Phase::Open;
+        phase.leave(Ending::TextMessage);
+        phase.heard_out(Client::Ignored);
+        phase.farewell_said();
+        phase.delivered();
+        assert!(matches!(phase, Phase::ExpectEnd { .. }));
+        phase.heard_out(Client::Ignored);
+        assert!(matches!(phase, Phase::ExpectEnd { .. }));
+        phase.heard_out(Client::Silent);
+        assert!(matches!(phase, Phase::Over { .. }));
+    }
+
+    #[test]
+    fn a_lost_client_stays_silent() {
+        let mut phase = Phase::Open;
+        phase.leave(Ending::Drained);
+        phase.heard_out(Client::Silent);
+        phase.heard_out(Client::Ignored);
+        phase.farewell_said();
+        phase.delivered();
+        assert!(matches!(phase, Phase::Over { .. }));
     }
 }

@@ -124,6 +124,7 @@ pub struct Permit {
 
 /// One connection whose opening handshake is not finished.
 #[derive(Debug)]
+#[must_use = "the connection counts only while this lives"]
 pub struct Handshake {
     sessions: Arc<Sessions>,
 }

@@ -31,6 +31,7 @@ use tokio::time::Sleep;
 use crate::credit::Window;
 use crate::downstream::close;
 use crate::downstream::gate::Backend;
+use crate::downstream::phase::Client;
 use crate::downstream::phase::Phase;
 use crate::downstream::registry::Permit;
 use crate::downstream::registry::SessionId;
@@ -57,6 +58,9 @@ use crate::wire::websocket::Opcode;
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
     /// The gateway's end.
     fn gateway_address(&self) -> Option<SocketAddr>;
+
+    /// Asks the kernel to queue only little beyond what is on its way to the client.
+    fn keep_little_unsent(&self);
 }
 
 /// What a session begins with.
@@ -126,7 +130,10 @@ impl<S: Socket> Session<S> {
             subprotocol: start.subprotocol,
             decoder: Decoder::new(
                 Limits {
-                    message_bytes: websocket.message_before_login_bytes,
+                    message_bytes: match gate.backends[start.service] {
+                        Backend::Amqp(_) => websocket.message_before_login_bytes,
+                        Backend::Echo => websocket.message_bytes,
+                    },
                     fragments: websocket.fragments.get(),
                 },
                 false,
@@ -181,12 +188,12 @@ impl<S: Socket> Session<S> {
         }
         let all_said = matches!(self.phase, Phase::Delivering { .. });
         if all_said && matches!(self.relay, Relay::Gone) {
-            // A failing shutdown shows in the next read.
+            // A failing shutdown shows in the next read, if there is one.
             if Pin::new(&mut self.socket).poll_shutdown(cx).is_ready() {
                 self.phase.delivered();
             }
         }
-        false
+        matches!(self.phase, Phase::Over { .. })
     }
 
     /// Reads what the client has sent, while it is wanted; true when the session is over.
@@ -259,13 +266,13 @@ impl<S: Socket> Session<S> {
                 Control::Pong(_) => {}
                 Control::Close(close) => {
                     self.leave(Ending::ClientClosed(close));
-                    self.heard_out();
+                    self.heard_out(Client::Silent);
                 }
             }
         }
         if let Some(violation) = decoded.violation {
             self.leave(Ending::WebSocketViolation(violation));
-            self.heard_out();
+            self.heard_out(Client::Ignored);
         }
     }
 
@@ -289,7 +296,7 @@ impl<S: Socket> Session<S> {
         }
         if text {
             self.leave(Ending::TextMessage);
-            self.heard_out();
+            self.heard_out(Client::Ignored);
         }
     }
 
@@ -326,7 +333,7 @@ impl<S: Socket> Session<S> {
 
     /// A reason to end has come up; the first one counts.
     fn leave(&mut self, ending: Ending) {
-        if !self.phase.leave(ending.clone(), false) {
+        if !self.phase.leave(ending.clone()) {
             return;
         }
         self.end_within(self.gate.websocket.close_deadline);
@@ -345,8 +352,8 @@ impl<S: Socket> Session<S> {
     }
 
     /// The client sends nothing more that counts: the relay may finish.
-    fn heard_out(&mut self) {
-        self.phase.heard_out();
+    fn heard_out(&mut self, client: Client) {
+        self.phase.heard_out(client);
         match self.relay {
             Relay::Live(_) => {
                 self.tell_relay(FromClient::Finish);
@@ -360,13 +367,16 @@ impl<S: Socket> Session<S> {
     /// The client's socket is of no more use; true when the session is over.
     fn lost(&mut self, how: String) -> bool {
         self.outbox.clear(&self.to_client);
-        if self.phase.leave(Ending::ClientLost(how), true) {
+        if self.phase.leave(Ending::ClientLost(how)) {
             self.end_within(self.gate.websocket.close_deadline);
         }
+        self.heard_out(Client::Silent);
         // Nobody is left to hear a Close frame.
         self.phase.farewell_said();
-        self.heard_out();
-        matches!(self.relay, Relay::Gone)
+        if matches!(self.relay, Relay::Gone) {
+            self.phase.delivered();
+        }
+        matches!(self.phase, Phase::Over { .. })
     }
 
     fn end_within(&mut self, time: Duration) {

@@ -177,11 +177,12 @@ fn read_key(headers: &Headers<'_>) -> Result<String, Refusal> {
     }
 }
 
-/// Whether the text is 16 bytes in base64: 22 characters and the padding. The four bits that the last character has
-/// too many may be set, as in the keys of some programs; nobody needs the decoded bytes.
+/// Whether the text is 16 bytes in base64 (RFC 4648 section 4): 22 characters, the last of which has no bit set that
+/// belongs to no byte, and the padding.
 fn is_key(text: &str) -> bool {
     text.strip_suffix("==").is_some_and(|digits| {
         digits.len() == 22
+            && digits.ends_with(['A', 'Q', 'g', 'w'])
             && digits
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))

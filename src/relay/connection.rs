@@ -236,7 +236,12 @@ impl Connection {
         self.finishing = true;
         self.silent = true;
         match self.state {
-            State::Relaying(_) => self.set_deadline(self.service.close_deadline),
+            State::Relaying(ref relaying) => {
+                // A broker that has taken nothing for that long will not begin now.
+                let close_deadline = self.service.close_deadline;
+                let left = close_deadline.saturating_sub(relaying.blocked_for());
+                self.set_deadline(left);
+            }
             State::ExpectHeader { .. } | State::Dialing { .. } | State::Over => {
                 self.state = State::Over;
             }
@@ -254,8 +259,7 @@ impl Connection {
     fn deadline_passed(&mut self) {
         self.deadline = None;
         if self.finishing {
-            self.state = State::Over;
-            return;
+            return self.finish_is_due();
         }
         let ending = match &self.state {
             State::Relaying(relaying) => match relaying.phase() {
@@ -274,6 +278,22 @@ impl Connection {
             }
         };
         self.end(ending);
+    }
+
+    /// The end has taken long: it may go on only while the broker still takes what was accepted.
+    fn finish_is_due(&mut self) {
+        let close_deadline = self.service.close_deadline;
+        let left = match &self.state {
+            State::Relaying(relaying) if relaying.is_delivering() => {
+                close_deadline.saturating_sub(relaying.blocked_for())
+            }
+            _ => Duration::ZERO,
+        };
+        if left.is_zero() {
+            self.state = State::Over;
+        } else {
+            self.set_deadline(left);
+        }
     }
 
     /// One turn: ready when the actor has nothing left to do.

@@ -54,7 +54,6 @@ impl Actor for Echo {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.wiring.tell(ToClient::LoggedIn);
         ctx.spawn(Pump);
     }
 }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::ready;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -69,6 +70,17 @@ impl Relaying {
     /// How far AMQP is.
     pub fn phase(&self) -> Phase {
         self.splice.phase()
+    }
+
+    /// Whether bytes for the broker wait.
+    pub fn is_delivering(&self) -> bool {
+        self.write_failed.is_none() && !self.to_broker.is_empty()
+    }
+
+    /// How long the broker has taken none of the bytes that wait for it.
+    pub fn blocked_for(&self) -> Duration {
+        let since = self.to_broker.blocked_since();
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// A connection.close for the client, if AMQP is up towards it.

@@ -1,5 +1,6 @@
 //! AMQP 0-9-1 section 4.2.3 over messages and packets: frames are cut anywhere on both sides, and come out whole.
 
+use std::io;
 use std::sync::Arc;
 
 use proptest::prelude::{any, prop, prop_assert};
@@ -9,8 +10,9 @@ use crate::harness::amqp::{self, Frame, FRAME_OVERHEAD};
 use crate::harness::broker::{Broker, Gate};
 use crate::harness::configuration;
 use crate::harness::gateway::Gateway;
-use crate::harness::negotiation::{client_steps, Login, TUNING};
+use crate::harness::negotiation::{self, client_steps, Login, TUNING};
 use crate::harness::page::Page;
+use crate::harness::peer::Peer;
 use crate::harness::websocket::{self, BINARY, CONTINUATION};
 
 const FRAME_MAX: usize = TUNING.frame_max as usize;
@@ -134,6 +136,23 @@ fn many_frames_may_share_a_message() {
     assert!(broker.wait_received(0, expected.len()) == expected);
 }
 
+/// Issue, section 4: what a client sent before its Close frame has been accepted, and reaches the broker.
+#[test]
+fn everything_before_a_close_frame_reaches_the_broker() {
+    let broker = recording_broker();
+    let gateway = Gateway::start(&configuration::amqp(broker.uri()));
+    let mut page = Page::login(&gateway);
+    let publishes = amqp::publish(1, "queue", &[3; 1000], FRAME_MAX).repeat(5000);
+    for message in publishes.chunks(50_000) {
+        page.send(message);
+    }
+    page.client.send_close(1000, "");
+    assert_eq!(page.client.read_to_close().code, Some(1000));
+    let expected = whole_session(&publishes);
+    assert!(broker.wait_received(0, expected.len()) == expected);
+    assert_eq!(broker.outcome(0), Ok(()), "the broker's socket was not ended in order");
+}
+
 /// What the broker says after the login, in several frames of every type.
 fn answers() -> Vec<u8> {
     [
@@ -176,24 +195,26 @@ fn a_brokers_stream_may_be_cut_at_every_byte() {
     }
 }
 
-/// The negotiation's answers may be cut as well.
+/// The negotiation's answers may be cut as well: in the frame's header, behind it, and before the end octet.
 #[test]
-fn the_brokers_negotiation_may_come_byte_by_byte() {
+fn the_brokers_negotiation_may_come_in_pieces() {
+    fn send_in_pieces(peer: &mut Peer, frame: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        for cut in [1, 3, 6, 7, 8, 11, frame.len() - 1, frame.len()] {
+            peer.send(&frame[sent..cut])?;
+            peer.wait_until_read()?;
+            sent = cut;
+        }
+        Ok(())
+    }
     let broker = Broker::start(|peer| {
-        use crate::harness::negotiation::{open_ok, start, tune};
-        let send_slowly = |peer: &mut crate::harness::peer::Peer, bytes: &[u8]| {
-            bytes.iter().try_for_each(|byte| {
-                peer.send(&[*byte])?;
-                peer.wait_until_read()
-            })
-        };
         peer.expect_header()?;
-        send_slowly(peer, &start("PLAIN"))?;
+        send_in_pieces(peer, &negotiation::start("PLAIN"))?;
         peer.expect_method(amqp::START_OK)?;
-        send_slowly(peer, &tune(TUNING))?;
+        send_in_pieces(peer, &negotiation::tune(TUNING))?;
         peer.expect_method(amqp::TUNE_OK)?;
         peer.expect_method(amqp::OPEN)?;
-        send_slowly(peer, &open_ok())?;
+        send_in_pieces(peer, &negotiation::open_ok())?;
         peer.serve()
     });
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));

@@ -28,7 +28,7 @@ fn open(gateway: &Gateway) -> Client {
 #[track_caller]
 fn expect_echo(client: &mut Client) {
     client.send_binary(b"still here");
-    client.expect_frame(BINARY, b"still here");
+    client.expect_message(BINARY, b"still here");
 }
 
 /// Without sessions there is nothing to wait for.
@@ -66,6 +66,7 @@ fn draining_refuses_new_sessions_and_leaves_those_that_are_open() {
     expect_echo(&mut client);
     client.send_close(1000, "done by itself");
     assert_eq!(client.read_to_close().code, Some(1000));
+    client.expect_end(DEADLINE);
     // With the last session gone there is nothing to wait for any more.
     assert!(gateway.exit_status(DEADLINE / 2).success());
 }
@@ -197,10 +198,7 @@ fn sessions_run_over_tls() {
     let mut client = open_tls(&gateway, &authority);
     expect_echo(&mut client);
     client.send_binary(&[7; 300_000]);
-    let mut echoed = 0;
-    while echoed < 300_000 {
-        echoed += client.read_frame().payload.len();
-    }
+    client.expect_message(BINARY, &[7; 300_000]);
     client.send_close(1000, "");
     assert_eq!(client.read_to_close().code, Some(1000));
     gateway.wait_metric("smeuse_sessions{service=\"echo\"}", 0.0);

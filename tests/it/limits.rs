@@ -42,7 +42,7 @@ fn sessions_are_limited_in_all() {
     expect_limit(&gateway, &opening(&gateway), "too_many_sessions", "sessions");
     for client in &mut clients {
         client.send_binary(b"unmoved");
-        client.expect_frame(BINARY, b"unmoved");
+        client.expect_message(BINARY, b"unmoved");
     }
     clients.pop();
     gateway.wait_metric("smeuse_sessions{service=\"echo\"}", 2.0);
@@ -110,7 +110,7 @@ fn unfinished_handshakes_are_limited() {
     let mut more: Vec<_> = (0..10).map(|_| open(&gateway)).collect();
     for client in more.iter_mut().chain(&mut halves) {
         client.send_binary(b"x");
-        client.expect_frame(BINARY, b"x");
+        client.expect_message(BINARY, b"x");
     }
 }
 

@@ -35,26 +35,10 @@ fn fragmented(opcode: u8, parts: &[&[u8]]) -> Vec<u8> {
     parts.iter().enumerate().flat_map(fragment).collect()
 }
 
-/// Reads one message, however the gateway fragments it.
-#[track_caller]
-fn read_message(client: &mut Client) -> (u8, Vec<u8>) {
-    let first = client.read_frame();
-    let (opcode, mut fin, mut payload) = (first.opcode, first.fin, first.payload);
-    while !fin {
-        let next = client.read_frame();
-        assert_eq!(next.opcode, CONTINUATION);
-        fin = next.fin;
-        payload.extend(next.payload);
-    }
-    (opcode, payload)
-}
-
 #[track_caller]
 fn expect_echo(client: &mut Client, opcode: u8, parts: &[&[u8]]) {
     client.send(&fragmented(opcode, parts));
-    let (echoed, payload) = read_message(client);
-    assert_eq!(echoed, opcode);
-    assert!(payload == parts.concat(), "another message came back");
+    client.expect_message(opcode, &parts.concat());
 }
 
 #[track_caller]

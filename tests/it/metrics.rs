@@ -112,16 +112,13 @@ fn messages_and_bytes_are_counted_exactly() {
     let gateway = Gateway::start(&configuration::echo());
     let mut client = Client::open(gateway.public(), ECHO_PATH);
     client.send_binary(&[1; 1000]);
-    client.expect_frame(BINARY, &[1; 1000]);
+    client.expect_message(BINARY, &[1; 1000]);
     client.send_text("three");
-    client.read_frame();
+    client.read_message();
     client.send(&Frame::unfinished(BINARY, b"in ").encode());
     client.send(&Frame::unfinished(CONTINUATION, b"").encode());
     client.send(&websocket::frame(CONTINUATION, b"two"));
-    let mut echoed = Vec::new();
-    while echoed != b"in two" {
-        echoed.extend(client.read_frame().payload);
-    }
+    client.expect_message(BINARY, b"in two");
     client.send(&websocket::frame(PING, b"not counted"));
     client.expect_frame(PONG, b"not counted");
     client.send_close(1000, "");
@@ -277,7 +274,7 @@ fn the_live_list_names_every_session() {
     assert_eq!(gateway.admin("GET", "/sessions").body.trim(), "[]");
     let mut client = Client::open(gateway.public(), ECHO_PATH);
     client.send_binary(&[0; 500]);
-    client.expect_frame(BINARY, &[0; 500]);
+    client.expect_message(BINARY, &[0; 500]);
     let body = gateway.admin("GET", "/sessions").body;
     let list: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     let entry = &list[0];

@@ -23,7 +23,7 @@ fn opening(gateway: &Gateway) -> Opening {
 fn expect_accepted(opening: &Opening, gateway: &Gateway) {
     let mut client = Client::open_by(opening, gateway.public());
     client.send_binary(b"still here");
-    client.expect_frame(BINARY, b"still here");
+    client.expect_message(BINARY, b"still here");
 }
 
 /// 4.2.2 item 5: status 101, Upgrade, Connection, and the accept value made of the key; nothing that was not offered.
@@ -132,7 +132,7 @@ fn frames_right_behind_the_request_head_are_not_lost() {
     client.send(&bytes);
     assert_eq!(client.response().status, 101);
     for number in 0_u32..100 {
-        client.expect_frame(BINARY, &number.to_be_bytes());
+        client.expect_message(BINARY, &number.to_be_bytes());
     }
 }
 
@@ -205,15 +205,15 @@ fn a_long_line_and_many_lines_are_refused() {
     for number in 0..2000 {
         many_lines = many_lines.with(&format!("X-{number}"), "x");
     }
-    for opening in [long_line, many_lines] {
+    for request in [long_line, many_lines] {
         let mut client = Client::connect(gateway.public());
-        let _ = client.try_send(&opening.bytes());
+        let _ = client.try_send(&request.bytes());
         if let Ok(response) = client.try_response() {
             assert!(matches!(response.status, 400 | 431), "{response:?}");
         }
         client.drain_to_end(CLOSE_DEADLINE);
     }
-    expect_accepted(&self::opening(&gateway), &gateway);
+    expect_accepted(&opening(&gateway), &gateway);
 }
 
 /// `limits.request_head`: a client has that long for its head, however it spends the time.
@@ -249,5 +249,5 @@ fn the_deadline_of_the_head_does_not_end_sessions() {
     let mut client = Client::open(gateway.public(), ECHO_PATH);
     assert!(client.is_silent_for(Duration::from_millis(500)), "the session was disturbed");
     client.send_binary(b"still here");
-    client.expect_frame(BINARY, b"still here");
+    client.expect_message(BINARY, b"still here");
 }

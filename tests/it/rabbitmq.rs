@@ -10,7 +10,7 @@ use crate::harness::gateway::Gateway;
 use crate::harness::negotiation::{Login, Tuning};
 use crate::harness::page::Page;
 use crate::harness::rabbitmq::RabbitMq;
-use crate::harness::{wait_until, CLOSE_DEADLINE, DEADLINE};
+use crate::harness::{wait_until, DEADLINE};
 
 const FRAME_MAX: usize = 131_072;
 
@@ -124,24 +124,6 @@ fn ten_thousand_publishes_before_an_orderly_close_are_all_there() {
     let bodies = fixture.direct.take(&queue, 10_000);
     let in_order = bodies.iter().enumerate().all(|(number, body)| *body == (number as u32).to_be_bytes());
     assert!(in_order, "not the publishes in order");
-    fixture.direct.delete(&queue);
-}
-
-/// The same for a WebSocket that is closed without closing AMQP: what it sent before its Close frame has been accepted.
-#[test]
-fn publishes_before_a_close_frame_are_all_there() {
-    let fixture = Fixture::new();
-    let queue = fixture.direct.queue();
-    let mut page = fixture.channel();
-    let publishes: Vec<u8> =
-        (0_u32..10_000).flat_map(|number| amqp::publish(1, &queue, &number.to_be_bytes(), FRAME_MAX)).collect();
-    for message in publishes.chunks(50_000) {
-        page.send(message);
-    }
-    page.client.send_close(1000, "");
-    assert_eq!(page.client.read_to_close().code, Some(1000));
-    page.client.expect_end(CLOSE_DEADLINE);
-    assert_eq!(fixture.direct.take(&queue, 10_000).len(), 10_000);
     fixture.direct.delete(&queue);
 }
 

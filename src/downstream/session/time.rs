@@ -4,6 +4,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::downstream::gate::Backend;
+use crate::downstream::phase::Client;
 use crate::downstream::session::Relay;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
@@ -57,13 +58,13 @@ impl<S: Socket> Session<S> {
 
     /// The client has not answered our Close, or not closed its end; true when the session is over.
     fn end_is_due(&mut self) -> bool {
-        if !matches!(self.relay, Relay::Live(_)) {
-            return true;
-        }
-        // What the client had sent is still to reach the broker; the relay has a deadline of its own.
+        let has_relay = matches!(self.relay, Relay::Live(_));
+        // The client had its time; what it had sent is still to reach the broker, and for that the
+        // relay has a deadline of its own.
+        self.outbox.clear(&self.to_client);
         self.phase.farewell_said();
-        self.heard_out();
+        self.heard_out(Client::Silent);
         self.end_within(2 * self.gate.websocket.close_deadline);
-        false
+        !has_relay
     }
 }

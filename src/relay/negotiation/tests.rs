@@ -1,3 +1,5 @@
+//! The negotiation, a row of the specification at a time.
+
 use super::*;
 use crate::wire::amqp::frame::HEADER_SIZE;
 use crate::wire::amqp::method::Close;

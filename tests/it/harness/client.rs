@@ -8,7 +8,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::http::{self, Response};
 use super::opening::Opening;
-use super::websocket::{self, Received, BINARY, CLOSE, TEXT};
+use super::websocket::{self, Received, BINARY, CLOSE, CONTINUATION, TEXT};
 use super::{CLOSE_DEADLINE, DEADLINE};
 
 /// Anything bytes go through: a TCP socket, or TLS over one.
@@ -138,6 +138,27 @@ impl Client {
         websocket::read_frame(&mut self.stream)
     }
 
+    /// Reads one message, in however many fragments it comes: its opcode and payload.
+    #[track_caller]
+    pub(crate) fn read_message(&mut self) -> (u8, Vec<u8>) {
+        let Received { mut fin, opcode, mut payload } = self.read_frame();
+        while !fin {
+            let next = self.read_frame();
+            assert_eq!(next.opcode, CONTINUATION, "{next:?}");
+            fin = next.fin;
+            payload.extend(next.payload);
+        }
+        (opcode, payload)
+    }
+
+    /// Reads one message and insists on its opcode and payload.
+    #[track_caller]
+    pub(crate) fn expect_message(&mut self, opcode: u8, payload: &[u8]) {
+        let (found, received) = self.read_message();
+        assert_eq!(found, opcode, "{:?}", String::from_utf8_lossy(&received));
+        assert!(received == payload, "another payload of {} bytes came", received.len());
+    }
+
     /// Reads one frame and insists on its opcode and payload.
     #[track_caller]
     pub(crate) fn expect_frame(&mut self, opcode: u8, payload: &[u8]) {
@@ -193,7 +214,8 @@ impl Client {
         self.socket.set_read_timeout(Some(deadline)).expect("a read deadline");
         let mut byte = [0];
         match self.stream.read(&mut byte) {
-            Ok(0) => (),
+            // Then the client ends its half as well, as browsers do (RFC 6455 section 7.1.1); it may be gone already.
+            Ok(0) => drop(self.socket.shutdown(Shutdown::Both)),
             Ok(_) => panic!("a byte {:#04x} came instead of the end", byte[0]),
             Err(error) => panic!("no end of the socket after {:?}: {error}", started.elapsed()),
         }

@@ -57,8 +57,9 @@ pub(crate) fn read_response(stream: &mut impl Read) -> io::Result<Response> {
     let head = String::from_utf8(head).map_err(|_| invalid("the head of the answer is not UTF-8"))?;
     let mut lines = head.trim_end().split("\r\n");
     let mut status_line = lines.next().unwrap_or_default().split(' ');
-    if status_line.next() != Some("HTTP/1.1") {
-        return Err(invalid("the answer is not HTTP/1.1"));
+    // A request in HTTP/1.0 may be answered in it.
+    if !matches!(status_line.next(), Some("HTTP/1.1" | "HTTP/1.0")) {
+        return Err(invalid("the answer is not HTTP/1"));
     }
     let status = status_line
         .next()

@@ -16,7 +16,7 @@ pub(crate) enum Length {
     Minimal,
     Wide16,
     Wide64,
-    /// Says this many bytes whatever the payload is.
+    /// Says this many bytes, in the shortest form, whatever the payload is.
     Announced(u64),
 }
 
@@ -48,13 +48,16 @@ impl<'payload> Frame<'payload> {
         let mut bytes = Vec::with_capacity(14 + self.payload.len());
         bytes.push(u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode);
         let mask_bit = if self.mask.is_some() { 0x80 } else { 0 };
-        let length = self.payload.len() as u64;
-        match self.length {
-            Length::Minimal if length < 126 => bytes.push(mask_bit | length as u8),
-            Length::Minimal if length < 0x1_0000 => wide16(&mut bytes, mask_bit, length),
-            Length::Minimal | Length::Wide64 => wide64(&mut bytes, mask_bit, length),
+        let (length, form) = match self.length {
+            Length::Announced(announced) => (announced, Length::Minimal),
+            form => (self.payload.len() as u64, form),
+        };
+        match form {
             Length::Wide16 => wide16(&mut bytes, mask_bit, length),
-            Length::Announced(announced) => wide64(&mut bytes, mask_bit, announced),
+            Length::Wide64 => wide64(&mut bytes, mask_bit, length),
+            _ if length < 126 => bytes.push(mask_bit | length as u8),
+            _ if length < 0x1_0000 => wide16(&mut bytes, mask_bit, length),
+            _ => wide64(&mut bytes, mask_bit, length),
         }
         let Some(mask) = self.mask else {
             bytes.extend_from_slice(self.payload);

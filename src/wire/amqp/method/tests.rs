@@ -1,3 +1,5 @@
+//! Methods of class connection, encoded and decoded.
+
 use std::fmt::Debug;
 
 use proptest::collection::vec;

@@ -1,3 +1,5 @@
+//! Frame boundaries, found wherever the bytes are cut.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

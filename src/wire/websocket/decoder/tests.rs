@@ -1,3 +1,5 @@
+//! The decoder against streams of frames, whole and cut.
+
 mod cuts;
 mod limits;
 mod rules;

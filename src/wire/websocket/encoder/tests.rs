@@ -1,3 +1,5 @@
+//! Frames for the client, read back by a small reader of their own.
+
 use super::*;
 
 /// What a client reads of an unmasked frame: the opcode, FIN, RSV1, the

@@ -1,3 +1,5 @@
+//! UTF-8 in runs, against the standard library.
+
 use super::*;
 
 fn judge(text: &[u8]) -> Result<bool, NotUtf8> {

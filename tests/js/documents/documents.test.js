@@ -1,0 +1,175 @@
+// The documents say what is true: links lead somewhere, examples run, tables agree with the program.
+import assert from "node:assert/strict"
+import { spawn } from "node:child_process"
+import { readdir, readFile, stat } from "node:fs/promises"
+import { dirname, join, relative } from "node:path"
+import { after, before, describe, test } from "node:test"
+import { parse } from "yaml"
+import { explain } from "../../../demo/session.js"
+import { sharedBroker } from "../kit/broker.js"
+import { startGateway } from "../kit/gateway.js"
+import { root, run } from "../kit/process.js"
+import { deferred, within } from "../kit/wait.js"
+
+const read = (path) => readFile(join(root, path), "utf8")
+
+async function documents() {
+  const folders = ["", "docs"]
+  const found = await Promise.all(
+    folders.map(async (folder) =>
+      (await readdir(join(root, folder))).filter((name) => name.endsWith(".md")).map((name) => join(folder, name)),
+    ),
+  )
+  return found.flat()
+}
+
+/** Rows of the first Markdown table under this heading, as lists of cells. */
+function table(text, heading) {
+  const section = text.slice(text.indexOf(`\n${heading}\n`))
+  const rows = section
+    .split("\n")
+    .slice(2)
+    .join("\n")
+    .match(/(^\|.*\|\n?)+/m)[0]
+  return rows
+    .trim()
+    .split("\n")
+    .slice(2)
+    .map((row) =>
+      row
+        .slice(1, -1)
+        .split("|")
+        .map((cell) => cell.trim()),
+    )
+}
+
+/** The anchor that a Markdown heading gets. */
+const anchor = (heading) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, "")
+    .replace(/ /g, "-")
+
+describe("links", async () => {
+  for (const document of await documents()) {
+    test(`of ${document} lead somewhere`, async () => {
+      const text = await read(document)
+      for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^[a-z]+:/.test(target)) continue
+        const [path, fragment] = target.split("#")
+        const file = path === "" ? document : relative(root, join(root, dirname(document), path))
+        assert.ok(await stat(join(root, file)).catch(() => false), `${target} is not there`)
+        if (fragment === undefined) continue
+        const anchors = [...(await read(file)).matchAll(/^#+ (.+)$/gm)].map(([, heading]) => anchor(heading))
+        assert.ok(anchors.includes(fragment), `${target}: no such heading`)
+      }
+    })
+  }
+})
+
+describe("with a gateway", () => {
+  let broker
+  let gateway
+
+  before(async () => {
+    broker = await sharedBroker()
+    gateway = await startGateway({ upstream: broker.url })
+  })
+  after(async () => {
+    await gateway?.kill()
+    await broker?.stop()
+  })
+
+  test("the README's example does what it says", { timeout: 30_000 }, async () => {
+    const example = (await read("README.md")).match(/```js\n([^]*?)```/)[1]
+    const address = "ws://localhost:15670/ws/amqp"
+    assert.ok(example.includes(address))
+    const program = `globalThis.WebSocket = (await import("ws")).WebSocket\n${example.replace(address, gateway.url)}`
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+      cwd: join(root, "tests/js"),
+      stdio: ["ignore", "pipe", "inherit"],
+    })
+    const printed = deferred()
+    let output = ""
+    child.stdout.on("data", (data) => {
+      output += data
+      if (output.endsWith("\n")) printed.resolve(output)
+    })
+    try {
+      assert.equal(await within(20_000, "the delivery", printed.promise), "Hello from a page\n")
+    } finally {
+      child.kill("SIGKILL")
+    }
+  })
+
+  test("the table of metrics is complete and right", async () => {
+    const rows = table(await read("docs/operations.md"), "## Metrics")
+    const told = new Map(rows.map(([name, kind, labels]) => [name.replaceAll("`", ""), { kind, labels }]))
+    const text = await (await gateway.ask("/metrics")).text()
+    const kinds = new Map([...text.matchAll(/^# TYPE (smeuse_\w+) (\w+)$/gm)].map(([, name, kind]) => [name, kind]))
+    assert.deepEqual([...told.keys()].sort(), [...kinds.keys()].sort())
+    for (const [name, { kind, labels }] of told) {
+      assert.equal(kind, kinds.get(name), name)
+      const sample = text.match(new RegExp(`^${name}(?:_count)?(?:\\{(.*)\\})? `, "m"))
+      const real = [...(sample?.[1] ?? "").matchAll(/(\w+)="/g)].map(([, label]) => label)
+      assert.deepEqual([...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(), real.sort(), name)
+    }
+  })
+})
+
+test("the table of limits names settings that exist", async () => {
+  const config = await read("config/smeuse.toml")
+  for (const [settings] of table(await read("docs/operations.md"), "## Limits")) {
+    for (const [, name] of settings.matchAll(/`([a-z_.]+)`/g)) {
+      const section = name.slice(0, name.lastIndexOf("."))
+      const key = name.slice(name.lastIndexOf(".") + 1)
+      const start = config.search(new RegExp(`^\\[\\[?${section}\\]`, "m"))
+      assert.ok(start >= 0, `there is no [${section}]`)
+      const rest = config.slice(start + 1)
+      const body = rest.slice(0, rest.search(/^\[/m) >= 0 ? rest.search(/^\[/m) : undefined)
+      assert.match(body, new RegExp(`^(# )?${key} = `, "m"), name)
+    }
+  }
+})
+
+test("the demo page reconnects as the table of endings says", async () => {
+  let rows = 0
+  for (const [by, reason, code, reconnect] of table(await read("docs/protocol.md"), "## Endings")) {
+    const name = `${by} ${reason}`
+    if (/^\d+$/.test(code)) assert.equal(explain(Number(code)).again, reconnect === "yes", name)
+    else if (code === "none") assert.equal(explain(1006).again, reconnect === "yes", name)
+    rows += 1
+  }
+  assert.ok(rows >= 20, `${rows} rows`)
+  assert.equal(explain(4320).again, true)
+  assert.equal(explain(4403).again, false)
+})
+
+test("make help lists what the README tells of", async () => {
+  const help = await run("make", ["-C", root, "--no-print-directory", "help"])
+  const readme = await read("README.md")
+  const named = [...readme.matchAll(/`?make ([a-z]+)/g)].map(([, name]) => name)
+  for (const name of ["run", "test", "check", "bench", ...named]) assert.match(help, new RegExp(`make ${name} `))
+})
+
+test("the compose file and the image are what they should be", async () => {
+  const { services } = parse(await read("docker-compose.yml"))
+  const { gateway, rabbitmq } = services
+  const seconds = (text) => Number(text.match(/^(\d+)s$/)[1])
+  assert.equal(gateway.build, ".")
+  assert.equal(gateway.depends_on.rabbitmq.condition, "service_healthy")
+  assert.ok(seconds(gateway.stop_grace_period) > seconds(gateway.environment.SMEUSE__DRAIN__DEADLINE))
+  assert.notEqual(Number(gateway.user.split(":")[0]), 0)
+  assert.ok(gateway.ports.includes("15670:15670"))
+  assert.ok(gateway.ports.includes("127.0.0.1:15673:15673"))
+  assert.deepEqual(rabbitmq.healthcheck.test, ["CMD", "rabbitmq-diagnostics", "-q", "ping"])
+  assert.match(rabbitmq.image, /^rabbitmq:4/)
+
+  const image = await read("Dockerfile")
+  for (const line of ["USER 10070", "EXPOSE 15670 15673", "STOPSIGNAL SIGTERM"]) assert.match(image, new RegExp(`^${line}$`, "m"))
+  // The settings that the compose file makes are settings.
+  for (const name of Object.keys(gateway.environment)) assert.match(name, /^(AMQP_URL|SMEUSE__[A-Z_]+__[A-Z_]+)$/)
+  const environment = Object.entries(gateway.environment).filter(([name]) => name !== "SMEUSE__WEB__ROOT")
+  const program = process.env.SMEUSE_BIN ?? join(root, "target/debug/smeuse")
+  await run(program, ["--check"], { env: { PATH: process.env.PATH, ...Object.fromEntries(environment) } })
+})
