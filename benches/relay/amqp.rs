@@ -1,5 +1,6 @@
-//! As much AMQP 0-9-1 as a load needs: a scanner that tells frames by their seven-byte heads, and the few methods that
-//! the client and the sink say. It is written apart from the gateway's own codec, so that the two check one another.
+//! As much AMQP 0-9-1 as a load needs: a scanner that tells frames by their seven-byte heads, and
+//! the few methods that the client and the sink say. It is written apart from the gateway's own
+//! codec, so that the two check one another.
 
 use std::io;
 
@@ -50,8 +51,8 @@ pub(crate) enum Frame<'a> {
     Heartbeat,
 }
 
-/// Tells the frames of a byte stream that comes in pieces cut anywhere. Only a frame that was cut is copied, and of a
-/// cut body only the length is kept.
+/// Tells the frames of a byte stream that comes in pieces cut anywhere. Only a frame that was cut
+/// is copied, and of a cut body only the length is kept.
 #[derive(Default)]
 pub(crate) struct Scanner {
     head: [u8; HEAD],
@@ -61,8 +62,8 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Calls `each` for every frame that ends in `bytes`. Fails on an unknown type, a size that no tune allowed, and a
-    /// wrong end octet: the stream was damaged on its way.
+    /// Calls `each` for every frame that ends in `bytes`. Fails on an unknown type, a size that no
+    /// tune allowed, and a wrong end octet: the stream was damaged on its way.
     pub(crate) fn feed(
         &mut self,
         mut bytes: &[u8],
@@ -173,7 +174,8 @@ pub(crate) fn publish(out: &mut Vec<u8>, queue: &str, size: usize) {
     content(out, size);
 }
 
-/// Appends `basic.deliver` with its content, on channel 1. The delivery tag lies [`TAG_OFFSET`] bytes from its start.
+/// Appends `basic.deliver` with its content, on channel 1. The delivery tag lies [`TAG_OFFSET`]
+/// bytes from its start.
 pub(crate) fn deliver(out: &mut Vec<u8>, tag: u64, size: usize) {
     let mut arguments = Vec::new();
     short_string(&mut arguments, CONSUMER_TAG);

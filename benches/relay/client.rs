@@ -1,5 +1,5 @@
-//! The load generator's end of a session: AMQP in a TCP socket, or AMQP in a WebSocket, by the same calls. It blocks,
-//! because nothing costs the generator less.
+//! The load generator's end of a session: AMQP in a TCP socket, or AMQP in a WebSocket, by the same
+//! calls. It blocks, because nothing costs the generator less.
 
 use std::io;
 use std::io::Read;
@@ -68,7 +68,8 @@ impl Client {
         match self.from_server {
             None => out.extend_from_slice(bytes),
             Some(_) => {
-                // Not random, but another key for every message, as the masking's cost is to be seen.
+                // Not random, but another key for every message, as the masking's cost is to be
+                // seen.
                 let key = (out.len() as u32 | 1)
                     .wrapping_mul(0x9E37_79B9)
                     .to_ne_bytes();
@@ -91,8 +92,8 @@ impl Client {
         self.write(&wrapped)
     }
 
-    /// Reads once, and calls `each` for every frame that came with it. A close from the broker or the gateway is an
-    /// error that tells its text.
+    /// Reads once, and calls `each` for every frame that came with it. A close from the broker or
+    /// the gateway is an error that tells its text.
     pub(crate) fn read(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> io::Result<()>,
@@ -154,7 +155,8 @@ impl Client {
         Ok(found.unwrap_or_default())
     }
 
-    /// Declares a queue that goes with the connection; passively, to learn how many messages are in it.
+    /// Declares a queue that goes with the connection; passively, to learn how many messages are in
+    /// it.
     pub(crate) fn declare(&mut self, queue: &str, passive: bool) -> io::Result<u32> {
         let mut arguments = vec![0, 0];
         amqp::short_string(&mut arguments, queue);
@@ -168,7 +170,8 @@ impl Client {
         ))
     }
 
-    /// Asks for a queue's messages, to be taken as acknowledged. The answer is left to be read with the deliveries.
+    /// Asks for a queue's messages, to be taken as acknowledged. The answer is left to be read with
+    /// the deliveries.
     pub(crate) fn consume(&mut self, queue: &str) -> io::Result<()> {
         let mut arguments = vec![0, 0];
         amqp::short_string(&mut arguments, queue);
@@ -186,8 +189,8 @@ impl Client {
         self.send(1, amqp::BASIC_CANCEL, &arguments)
     }
 
-    /// Closes the AMQP connection and then the WebSocket in the orderly way; a WebSocket's socket is the server's to
-    /// end, and is waited for.
+    /// Closes the AMQP connection and then the WebSocket in the orderly way; a WebSocket's socket
+    /// is the server's to end, and is waited for.
     pub(crate) fn close(mut self) -> io::Result<()> {
         self.send(0, amqp::CONNECTION_CLOSE, &[0, 200, 0, 0, 0, 0, 0])?;
         self.expect(amqp::CONNECTION_CLOSE_OK)?;
@@ -244,7 +247,8 @@ impl Client {
         amqp::short_string(&mut start_ok, "en_US");
         self.send(0, amqp::CONNECTION_START_OK, &start_ok)?;
         let tune = self.expect(amqp::CONNECTION_TUNE)?;
-        // As offered, but without heartbeats, which a generator that stalls on purpose could not keep.
+        // As offered, but without heartbeats, which a generator that stalls on purpose could not
+        // keep.
         let mut tune_ok = tune.get(..6).unwrap_or_default().to_vec();
         tune_ok.extend_from_slice(&[0, 0]);
         self.send(0, amqp::CONNECTION_TUNE_OK, &tune_ok)?;

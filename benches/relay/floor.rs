@@ -1,5 +1,6 @@
-//! The floor: a pipe between WebSocket and TCP on one thread and one epoll, without AMQP, actors, limits or checks. What
-//! a gateway costs beyond this, it costs for what it does; nothing in here is fit for use.
+//! The floor: a pipe between WebSocket and TCP on one thread and one epoll, without AMQP, actors,
+//! limits or checks. What a gateway costs beyond this, it costs for what it does; nothing in here
+//! is fit for use.
 
 use std::io;
 use std::io::Read;
@@ -36,7 +37,10 @@ pub(crate) fn run(upstream: SocketAddr) -> io::Result<()> {
     let mut pipes: Vec<Option<Box<Pipe>>> = Vec::new();
     let mut free = Vec::new();
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((client, _)) = listener.accept() {
@@ -70,7 +74,8 @@ struct Buffers {
     written: Vec<u8>,
 }
 
-/// One session. Bytes are kept only when a socket took less than was offered, and then no more are read.
+/// One session. Bytes are kept only when a socket took less than was offered, and then no more are
+/// read.
 struct Pipe {
     client: TcpStream,
     broker: Option<TcpStream>,

@@ -1,6 +1,8 @@
 //! A lane: one of the ways to a broker that are measured side by side.
 
 use std::io;
+use std::net::SocketAddr;
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use crate::client::Account;
@@ -40,7 +42,79 @@ impl Lane {
     }
 }
 
-/// No alarm of a real broker shall go off, and none shall be at work for long after the publishing has ended: the sockets
-/// between hold far more small publishes than it takes in a second.
+/// The three lanes to the sink, which lets everybody in.
+pub(crate) fn to_sink(sink: SocketAddr) -> io::Result<[Lane; 3]> {
+    let account = Account {
+        user: "guest".to_owned(),
+        password: "guest".to_owned(),
+        vhost: "/".to_owned(),
+    };
+    lanes(sink, &account, false)
+}
+
+/// The three lanes to the RabbitMQ at `amqp://user:password@host:port/vhost`.
+pub(crate) fn to_real(url: &str) -> io::Result<[Lane; 3]> {
+    let (address, account) = parse(url)?;
+    lanes(address, &account, true)
+}
+
+/// The first address of a host and port.
+pub(crate) fn resolve(host: &str) -> io::Result<SocketAddr> {
+    host.to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::other(format!("{host} has no address")))
+}
+
+/// Direct, floor, smeuse: each lane to a broker with processes of its own.
+fn lanes(broker: SocketAddr, account: &Account, real: bool) -> io::Result<[Lane; 3]> {
+    let lane = |way, process| Lane {
+        way,
+        account: account.clone(),
+        process,
+        real,
+    };
+    let floor = Process::floor(broker)?;
+    let smeuse = Process::gateway(broker)?;
+    Ok([
+        lane(Way::Direct(broker), None),
+        lane(Way::WebSocket(floor.address()), Some(floor)),
+        lane(Way::WebSocket(smeuse.address()), Some(smeuse)),
+    ])
+}
+
+/// `amqp://user:password@host:port/vhost`; what is missing is RabbitMQ's default.
+fn parse(url: &str) -> io::Result<(SocketAddr, Account)> {
+    let rest = url
+        .strip_prefix("amqp://")
+        .ok_or_else(|| io::Error::other("SMEUSE_BENCH_AMQP_URL: amqp:// only"))?;
+    let (authority, vhost) = rest
+        .split_once('/')
+        .map_or((rest, "/"), |(authority, vhost)| (authority, vhost));
+    let (login, host) = authority
+        .rsplit_once('@')
+        .unwrap_or(("guest:guest", authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let vhost = if vhost.is_empty() {
+        "/".to_owned()
+    } else {
+        vhost.replace("%2f", "/").replace("%2F", "/")
+    };
+    let host = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:5672")
+    };
+    Ok((
+        resolve(&host)?,
+        Account {
+            user: user.to_owned(),
+            password: password.to_owned(),
+            vhost,
+        },
+    ))
+}
+
+/// No alarm of a real broker shall go off, and none shall be at work for long after the publishing
+/// has ended: the sockets between hold far more small publishes than it takes in a second.
 const REAL_BYTES: u64 = 16 * 1024 * 1024;
 const REAL_MESSAGES: u64 = 20_000;

@@ -1,4 +1,5 @@
-//! The workloads that have a rate: each runs for a given time over one lane, and fails if a message is missing.
+//! The workloads that have a rate: each runs for a given time over one lane, and fails if a message
+//! is missing.
 
 use std::io;
 use std::sync::atomic::AtomicU32;
@@ -33,7 +34,8 @@ pub(crate) enum Workload {
     Deliver(usize),
     /// A publish and its delivery, one in flight.
     RoundTrip(usize),
-    /// Sessions opened (TCP, WebSocket, AMQP login, a channel) and closed in order, several at a time.
+    /// Sessions opened (TCP, WebSocket, AMQP login, a channel) and closed in order, several at a
+    /// time.
     Sessions,
 }
 
@@ -96,8 +98,8 @@ fn fill(
     })
 }
 
-/// Asks until the broker has so many publishes: RabbitMQ's queue answers before it has looked at all that came. The
-/// sink's first answer is right.
+/// Asks until the broker has so many publishes: RabbitMQ's queue answers before it has looked at
+/// all that came. The sink's first answer is right.
 pub(crate) fn arrived(client: &mut Client, queue: &str, sent: u64) -> io::Result<()> {
     let mut counted = 0;
     let all = until(ARRIVAL_DEADLINE, || {
@@ -143,7 +145,8 @@ fn deliver(lane: &Lane, size: usize, time: Duration) -> io::Result<Sample> {
     Ok(sample)
 }
 
-/// The deliveries that came; their tags must count up from 1 without a gap, and their bodies be whole.
+/// The deliveries that came; their tags must count up from 1 without a gap, and their bodies be
+/// whole.
 pub(crate) struct Taken {
     size: u64,
     left: u64,
@@ -264,7 +267,8 @@ fn sessions(lane: &Lane, time: Duration) -> io::Result<Sample> {
     })
 }
 
-/// A name that no other run and no earlier session uses: a queue may go a little later than its connection.
+/// A name that no other run and no earlier session uses: a queue may go a little later than its
+/// connection.
 fn own_queue(what: &str) -> String {
     static SEQUENCE: AtomicU32 = AtomicU32::new(0);
     format!(

@@ -1,7 +1,9 @@
-//! `make bench`: the relay against direct TCP and against a floor, to a sink and, where `SMEUSE_BENCH_AMQP_URL` names
-//! one, to a RabbitMQ. `docs/benchmarks.md` says what is measured and how to read it.
+//! `make bench`: the relay against direct TCP and against a floor, to a sink and, where
+//! `SMEUSE_BENCH_AMQP_URL` names one, to a RabbitMQ. `docs/benchmarks.md` says what is measured and
+//! how to read it.
 //!
-//! Nothing passes or fails by its speed. A message that is lost, doubled or damaged makes the run fail.
+//! Nothing passes or fails by its speed. A message that is lost, doubled or damaged makes the run
+//! fail.
 
 mod amqp;
 mod client;
@@ -16,13 +18,9 @@ mod websocket;
 
 use std::io;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use client::Account;
-use client::Way;
 use lane::Lane;
 use load::Sample;
 use load::Workload;
@@ -33,7 +31,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["sink"] => sink::run(),
-        ["floor", upstream] => resolve(upstream).and_then(floor::run),
+        ["floor", upstream] => lane::resolve(upstream).and_then(floor::run),
         // `cargo bench` says so; a test run of all targets does not, and shall not take minutes.
         [.., "--bench"] => bench(&words[..words.len() - 1]),
         _ => writeln!(
@@ -59,25 +57,13 @@ fn bench(words: &[&str]) -> io::Result<()> {
     let out = &mut io::stdout();
     report::machine(out)?;
     let sink = Process::sink()?;
-    let account = Account {
-        user: "guest".to_owned(),
-        password: "guest".to_owned(),
-        vhost: "/".to_owned(),
-    };
-    let lanes = lanes(sink.address(), &account, false)?;
+    let lanes = lane::to_sink(sink.address())?;
     table("sink", &lanes, &plan, &asked, out)?;
     if let Some(url) = std::env::var("SMEUSE_BENCH_AMQP_URL")
         .ok()
         .filter(|url| !url.is_empty())
     {
-        let (address, account) = parse(&url)?;
-        table(
-            "RabbitMQ",
-            &self::lanes(address, &account, true)?,
-            &plan,
-            &asked,
-            out,
-        )?;
+        table("RabbitMQ", &lane::to_real(&url)?, &plan, &asked, out)?;
     }
     let [_, floor, smeuse] = &lanes;
     let (Some(floor_process), Some(smeuse_process)) = (&floor.process, &smeuse.process) else {
@@ -142,23 +128,6 @@ impl Plan {
     }
 }
 
-/// The three ways to a broker: direct, floor, smeuse.
-fn lanes(broker: SocketAddr, account: &Account, real: bool) -> io::Result<[Lane; 3]> {
-    let lane = |way, process| Lane {
-        way,
-        account: account.clone(),
-        process,
-        real,
-    };
-    let floor = Process::floor(broker)?;
-    let smeuse = Process::gateway(broker)?;
-    Ok([
-        lane(Way::Direct(broker), None),
-        lane(Way::WebSocket(floor.address()), Some(floor)),
-        lane(Way::WebSocket(smeuse.address()), Some(smeuse)),
-    ])
-}
-
 /// Every workload against one broker.
 fn table(
     broker: &str,
@@ -185,7 +154,8 @@ fn table(
     Ok(())
 }
 
-/// The lanes take turns, so that what else the machine does falls on all of them, and each begins as often.
+/// The lanes take turns, so that what else the machine does falls on all of them, and each begins
+/// as often.
 fn rounds(workload: Workload, lanes: &[Lane; 3], plan: &Plan) -> io::Result<[Vec<Sample>; 3]> {
     let mut samples = [const { Vec::new() }; 3];
     for round in 0..plan.rounds {
@@ -195,44 +165,6 @@ fn rounds(workload: Workload, lanes: &[Lane; 3], plan: &Plan) -> io::Result<[Vec
         }
     }
     Ok(samples)
-}
-
-/// `amqp://user:password@host:port/vhost`; what is missing is RabbitMQ's default.
-fn parse(url: &str) -> io::Result<(SocketAddr, Account)> {
-    let rest = url
-        .strip_prefix("amqp://")
-        .ok_or_else(|| io::Error::other("SMEUSE_BENCH_AMQP_URL: amqp:// only"))?;
-    let (authority, vhost) = rest
-        .split_once('/')
-        .map_or((rest, "/"), |(authority, vhost)| (authority, vhost));
-    let (login, host) = authority
-        .rsplit_once('@')
-        .unwrap_or(("guest:guest", authority));
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let vhost = if vhost.is_empty() {
-        "/".to_owned()
-    } else {
-        vhost.replace("%2f", "/").replace("%2F", "/")
-    };
-    let host = if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:5672")
-    };
-    Ok((
-        resolve(&host)?,
-        Account {
-            user: user.to_owned(),
-            password: password.to_owned(),
-            vhost,
-        },
-    ))
-}
-
-fn resolve(host: &str) -> io::Result<SocketAddr> {
-    host.to_socket_addrs()?
-        .next()
-        .ok_or_else(|| io::Error::other(format!("{host} has no address")))
 }
 
 const RATES: &[(Workload, &str)] = &[

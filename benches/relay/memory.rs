@@ -57,7 +57,8 @@ pub(crate) struct Stall {
     pub(crate) after: u64,
 }
 
-/// Has the sink offer `offered` bytes of deliveries to a client that reads nothing for `pause`, and then all.
+/// Has the sink offer `offered` bytes of deliveries to a client that reads nothing for `pause`, and
+/// then all.
 pub(crate) fn stalled_client(
     lane: &Lane,
     process: &Process,

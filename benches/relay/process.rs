@@ -1,5 +1,6 @@
-//! The processes a run starts: the gateway, the floor and the sink. What they cost is read from `/proc`, and none of
-//! them outlives the bench.
+//! The processes a run starts: the gateway, the floor and the sink. What they cost is read from
+//! `/proc`, and none of them outlives the bench (but for the gateway, if the bench is ended with
+//! SIGKILL).
 
 use std::collections::VecDeque;
 use std::fs;
@@ -43,8 +44,8 @@ impl Process {
         Self::start(command)
     }
 
-    /// Starts the release gateway with one worker (the floor has one thread), all else as it comes, except for the
-    /// limit per address: here everybody comes from one.
+    /// Starts the release gateway with one worker (the floor has one thread), all else as it comes,
+    /// except for the limit per address: here everybody comes from one.
     pub(crate) fn gateway(upstream: SocketAddr) -> io::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smeuse"));
         for (name, _) in std::env::vars_os() {
@@ -69,7 +70,8 @@ impl Process {
         self.address
     }
 
-    /// CPU it has used so far, user and system, all threads that still live, in nanoseconds where the kernel says so.
+    /// CPU it has used so far, user and system, all threads that still live, in nanoseconds where
+    /// the kernel says so.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let mut total = Duration::ZERO;
         for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
@@ -147,8 +149,8 @@ impl Drop for Process {
     }
 }
 
-/// How many files may be open, once that is as much as this user may have: two thousand sessions are
-/// four thousand sockets, and many a shell allows a thousand. May start this program anew.
+/// How many files may be open, once that is as much as this user may have: two thousand sessions
+/// are four thousand sockets, and many a shell allows a thousand. May start this program anew.
 pub(crate) fn open_files(wanted: usize) -> io::Result<usize> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits
@@ -169,7 +171,8 @@ pub(crate) fn open_files(wanted: usize) -> io::Result<usize> {
     Err(shell.args(std::env::args_os().skip(1)).exec())
 }
 
-/// Kills the children and leaves with code 1 when the bench itself is told to end, or has run for too long.
+/// Kills the children and leaves with code 1 when the bench itself is told to end, or has run for
+/// too long.
 pub(crate) fn watch(limit: Duration) {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -206,7 +209,8 @@ pub(crate) fn end_with_the_bench() {
     });
 }
 
-/// Looks at once and then every few milliseconds, until `what` says yes; no is the answer at the deadline.
+/// Looks at once and then every few milliseconds, until `what` says yes; no is the answer at the
+/// deadline.
 pub(crate) fn until(
     deadline: Duration,
     mut what: impl FnMut() -> io::Result<bool>,

@@ -1,6 +1,7 @@
-//! A scripted broker, fast enough not to be the limit. It negotiates, counts and swallows publishes, and does what the
-//! name of a queue tells it to: `flood.SIZE.COUNT` delivers (0: until cancelled), `echo...` delivers what is published,
-//! `stall.MILLISECONDS` stops reading for a while.
+//! A scripted broker, fast enough not to be the limit. It negotiates, counts and swallows
+//! publishes, and does what the name of a queue tells it to: `flood.SIZE.COUNT` delivers (0: until
+//! cancelled), `echo...` delivers what is published, `stall.MILLISECONDS` stops reading for a
+//! while.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -66,7 +67,8 @@ async fn serve(mut socket: TcpStream, buffer: &RefCell<Vec<u8>>) -> io::Result<(
                         .map(|()| !space.filled().is_empty()),
                 ),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                // While a flood goes on, it is looked whether the client says something, but not waited for.
+                // While a flood goes on, it is looked whether the client says something, but not
+                // waited for.
                 Poll::Pending if script.flood.is_some() => Poll::Ready(Ok(true)),
                 Poll::Pending => Poll::Pending,
             }
@@ -241,7 +243,8 @@ impl Script {
     }
 }
 
-/// Deliveries without end, or a number of them: the same bytes again and again, with new delivery tags.
+/// Deliveries without end, or a number of them: the same bytes again and again, with new delivery
+/// tags.
 struct Flood {
     block: Vec<u8>,
     each: usize,

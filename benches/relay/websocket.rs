@@ -1,4 +1,5 @@
-//! As much of RFC 6455 as a load and the floor need: frames of either side, written and taken off a stream.
+//! As much of RFC 6455 as a load and the floor need: frames of either side, written and taken off a
+//! stream.
 
 use std::io;
 
@@ -7,8 +8,8 @@ use crate::amqp::damaged;
 pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 
-/// The sample key of RFC 6455 section 1.3, and the answer that belongs to it. Every session of the bench uses it, so
-/// that the floor needs no hash.
+/// The sample key of RFC 6455 section 1.3, and the answer that belongs to it. Every session of the
+/// bench uses it, so that the floor needs no hash.
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -66,8 +67,9 @@ pub(crate) struct FromServer {
 }
 
 impl FromServer {
-    /// Calls `each` for every piece of a data frame's payload. Pings and Pongs are passed over: no session of the bench
-    /// lives long enough to be asked twice. Fails on a frame that no server may send.
+    /// Calls `each` for every piece of a data frame's payload. Pings and Pongs are passed over: no
+    /// session of the bench lives long enough to be asked twice. Fails on a frame that no server
+    /// may send.
     pub(crate) fn feed(
         &mut self,
         mut bytes: &[u8],
@@ -150,7 +152,8 @@ impl FromClient {
                 let take = from.len().min(self.left);
                 xor_into(&mut to[written..written + take], &from[..take], self.key);
                 if take < self.left {
-                    // The key goes on where the cut was; `rotate_right`, as the first byte is the lowest.
+                    // The key goes on where the cut was; `rotate_right`, as the first byte is the
+                    // lowest.
                     let key = u32::from_le_bytes(self.key);
                     self.key = key.rotate_right(8 * (take % 4) as u32).to_le_bytes();
                 }

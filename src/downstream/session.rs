@@ -8,6 +8,7 @@
 mod mailbox;
 mod time;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -53,6 +54,7 @@ use crate::wire::websocket::Control;
 use crate::wire::websocket::Decoder;
 use crate::wire::websocket::Limits;
 use crate::wire::websocket::Opcode;
+use crate::wire::websocket::Piece;
 
 /// A socket that a session can own.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -251,16 +253,19 @@ impl<S: Socket> Session<S> {
         if !self.phase.is_listening() {
             return;
         }
-        let mut pieces = Vec::new();
-        let mut controls = Vec::new();
+        let Scratch {
+            mut pieces,
+            mut controls,
+        } = SCRATCH.take();
         let decoded = self
             .decoder
             .decode(&mut buffer.room()[..len], &mut pieces, &mut controls);
         self.count_from_client(decoded.data, decoded.messages);
         if !pieces.is_empty() {
-            self.pass_on(Batch::of_buffer(buffer, decoded.data, pieces), ctx);
+            self.pass_on(buffer, decoded.data, &pieces, ctx);
         }
-        for control in controls {
+        pieces.clear();
+        for control in controls.drain(..) {
             match control {
                 Control::Ping(payload) => self.outbox.push_slice(&encoder::pong(&payload)),
                 Control::Pong(_) => {}
@@ -270,21 +275,34 @@ impl<S: Socket> Session<S> {
                 }
             }
         }
+        SCRATCH.set(Scratch { pieces, controls });
         if let Some(violation) = decoded.violation {
             self.leave(Ending::WebSocketViolation(violation));
             self.heard_out(Client::Ignored);
         }
     }
 
-    fn pass_on(&mut self, mut batch: Batch, ctx: &mut actix::Context<Self>) {
+    /// Sends `len` bytes of payload to the relay, which is started for the first of them.
+    fn pass_on(
+        &mut self,
+        buffer: Buffer,
+        len: usize,
+        pieces: &[Piece],
+        ctx: &mut actix::Context<Self>,
+    ) {
         let mut text = false;
-        if let Backend::Amqp(_) = self.gate.backends[self.service] {
-            let pieces = std::mem::take(&mut batch.pieces);
-            if let Some(at) = pieces.iter().position(|piece| piece.opcode == Opcode::Text) {
-                text = true;
-                batch.truncate(pieces[..at].iter().map(|piece| piece.len as usize).sum());
+        let batch = match self.gate.backends[self.service] {
+            Backend::Echo => Batch::of_buffer(buffer, len, pieces.to_vec()),
+            Backend::Amqp(_) => {
+                // Where messages begin and end means nothing to AMQP; that they are binary does.
+                let before_text = pieces
+                    .iter()
+                    .take_while(|piece| piece.opcode == Opcode::Binary);
+                let binary = before_text.map(|piece| piece.len as usize).sum();
+                text = pieces.iter().any(|piece| piece.opcode == Opcode::Text);
+                Batch::of_buffer(buffer, len.min(binary), Vec::new())
             }
-        }
+        };
         if !batch.is_empty() || !batch.pieces.is_empty() {
             if let Relay::Absent = self.relay {
                 self.start_relay(ctx);
@@ -382,6 +400,17 @@ impl<S: Socket> Session<S> {
     fn end_within(&mut self, time: Duration) {
         self.timer.end_by(Instant::now() + time);
     }
+}
+
+/// What one decoding produces, kept per thread so that a busy session allocates nothing for it.
+#[derive(Default)]
+struct Scratch {
+    pieces: Vec<Piece>,
+    controls: Vec<Control>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 fn how_it_failed(error: &io::Error) -> String {

@@ -1,15 +1,29 @@
 //! RFC 6455 section 7 and 5.5.1: the closing handshake, by either side, and what a Close frame may say.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
-use crate::harness::websocket::{self, close_payload, Frame, Received, BINARY, CLOSE, PING, PONG};
-use crate::harness::{wait_until, CLOSE_DEADLINE, DEADLINE};
+use crate::harness::wait_until;
+use crate::harness::websocket;
+use crate::harness::websocket::close_payload;
+use crate::harness::websocket::Frame;
+use crate::harness::websocket::Received;
+use crate::harness::websocket::BINARY;
+use crate::harness::websocket::CLOSE;
+use crate::harness::websocket::PING;
+use crate::harness::websocket::PONG;
+use crate::harness::CLOSE_DEADLINE;
+use crate::harness::DEADLINE;
 
 fn gateway() -> Gateway {
-    Gateway::start(&format!("[websocket]\nclose_deadline = \"500ms\"\n{}", configuration::echo()))
+    Gateway::start(&format!(
+        "[websocket]\nclose_deadline = \"500ms\"\n{}",
+        configuration::echo()
+    ))
 }
 
 fn open(gateway: &Gateway) -> Client {
@@ -20,7 +34,9 @@ fn open(gateway: &Gateway) -> Client {
 #[test]
 fn a_close_is_echoed_and_the_socket_ended() {
     let gateway = gateway();
-    let codes = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999];
+    let codes = [
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999,
+    ];
     for code in codes {
         let mut client = open(&gateway);
         client.send_close(code, "that was all");
@@ -43,7 +59,11 @@ fn a_close_without_code_is_answered() {
     assert!(matches!(closed.code, None | Some(1000)), "{closed:?}");
     client.expect_end(CLOSE_DEADLINE);
     let line = gateway.log_line("session ended", |_| true);
-    assert_eq!((line["by"].as_str(), line["reason"].as_str()), (Some("client"), Some("closed")), "{line}");
+    assert_eq!(
+        (line["by"].as_str(), line["reason"].as_str()),
+        (Some("client"), Some("closed")),
+        "{line}"
+    );
 }
 
 /// 5.5.1 and 7.4: half a code, codes that must not be on the wire, and codes of nobody are protocol errors.
@@ -51,7 +71,9 @@ fn a_close_without_code_is_answered() {
 fn a_close_that_says_something_illegal_is_1002() {
     let gateway = gateway();
     let mut payloads = vec![vec![3]];
-    let codes = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535];
+    let codes = [
+        0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
+    ];
     payloads.extend(codes.map(|code| close_payload(code, "")));
     for payload in payloads {
         let mut client = open(&gateway);
@@ -138,7 +160,11 @@ fn a_client_that_does_not_answer_a_close_is_left() {
     let started = Instant::now();
     assert_eq!(client.read_to_close().code, Some(4100));
     client.expect_end(CLOSE_DEADLINE);
-    assert!(started.elapsed() < Duration::from_millis(1500), "it took {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(1500),
+        "it took {:?}",
+        started.elapsed()
+    );
     gateway.wait_metric("smeuse_sessions{service=\"echo\"}", 0.0);
 }
 
@@ -179,7 +205,10 @@ fn a_silent_client_is_pinged_and_stays_if_it_answers() {
         client.send(&websocket::frame(PONG, &frame.payload));
         pings += 1;
     }
-    assert!((4..=14).contains(&pings), "{pings} pings in 1.2 s, one every 150 ms expected");
+    assert!(
+        (4..=14).contains(&pings),
+        "{pings} pings in 1.2 s, one every 150 ms expected"
+    );
     client.send_binary(b"still here");
     loop {
         let frame = client.read_frame();
@@ -197,9 +226,16 @@ fn a_silent_client_that_does_not_answer_is_4101() {
     let started = Instant::now();
     let closed = client.read_to_close();
     assert_eq!(closed.code, Some(4101), "{closed:?}");
-    assert!(started.elapsed() >= Duration::from_millis(400), "already after {:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(400),
+        "already after {:?}",
+        started.elapsed()
+    );
     assert!(!closed.before.is_empty(), "no Ping came first");
-    assert!(closed.before.iter().all(|frame| frame.opcode == PING), "{closed:?}");
+    assert!(
+        closed.before.iter().all(|frame| frame.opcode == PING),
+        "{closed:?}"
+    );
     client.expect_end(CLOSE_DEADLINE);
 }
 
@@ -219,13 +255,19 @@ fn any_byte_is_a_sign_of_life() {
     for byte in &frame {
         client.send(&[*byte]);
         let paced = Instant::now();
-        while let Some(left) = Duration::from_millis(15).checked_sub(paced.elapsed()).filter(|left| !left.is_zero()) {
+        while let Some(left) = Duration::from_millis(15)
+            .checked_sub(paced.elapsed())
+            .filter(|left| !left.is_zero())
+        {
             if !client.is_silent_for(left) {
                 take(&mut echoed, client.read_frame());
             }
         }
     }
-    assert!(started.elapsed() > Duration::from_millis(900), "the test was too quick to say anything");
+    assert!(
+        started.elapsed() > Duration::from_millis(900),
+        "the test was too quick to say anything"
+    );
     while echoed != [1; 60] {
         take(&mut echoed, client.read_frame());
     }

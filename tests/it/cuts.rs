@@ -3,17 +3,28 @@
 use std::io;
 use std::sync::Arc;
 
-use proptest::prelude::{any, prop, prop_assert};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::prelude::any;
+use proptest::prelude::prop;
+use proptest::prelude::prop_assert;
+use proptest::test_runner::Config;
+use proptest::test_runner::TestRunner;
 
-use crate::harness::amqp::{self, Frame, FRAME_OVERHEAD};
-use crate::harness::broker::{Broker, Gate};
+use crate::harness::amqp;
+use crate::harness::amqp::Frame;
+use crate::harness::amqp::FRAME_OVERHEAD;
+use crate::harness::broker::Broker;
+use crate::harness::broker::Gate;
 use crate::harness::configuration;
 use crate::harness::gateway::Gateway;
-use crate::harness::negotiation::{self, client_steps, Login, TUNING};
+use crate::harness::negotiation;
+use crate::harness::negotiation::client_steps;
+use crate::harness::negotiation::Login;
+use crate::harness::negotiation::TUNING;
 use crate::harness::page::Page;
 use crate::harness::peer::Peer;
-use crate::harness::websocket::{self, BINARY, CONTINUATION};
+use crate::harness::websocket;
+use crate::harness::websocket::BINARY;
+use crate::harness::websocket::CONTINUATION;
 
 const FRAME_MAX: usize = TUNING.frame_max as usize;
 
@@ -55,7 +66,9 @@ fn a_clients_stream_may_be_cut_at_every_byte() {
         let mut page = Page::open(&gateway);
         let mut begin = 0;
         for (index, step) in steps.iter().enumerate() {
-            let at = cut.checked_sub(begin).filter(|at| (1..step.len()).contains(at));
+            let at = cut
+                .checked_sub(begin)
+                .filter(|at| (1..step.len()).contains(at));
             match at {
                 None => page.send(step),
                 Some(at) => {
@@ -69,7 +82,10 @@ fn a_clients_stream_may_be_cut_at_every_byte() {
             }
         }
         let received = broker.wait_received(number, expected.len());
-        assert!(received == expected, "cut at {cut}, the broker received something else");
+        assert!(
+            received == expected,
+            "cut at {cut}, the broker received something else"
+        );
     }
 }
 
@@ -81,7 +97,10 @@ fn every_byte_may_be_a_message_or_a_fragment() {
     let conversation = conversation();
 
     let mut page = Page::login(&gateway);
-    let messages: Vec<u8> = conversation.iter().flat_map(|byte| websocket::frame(BINARY, &[*byte])).collect();
+    let messages: Vec<u8> = conversation
+        .iter()
+        .flat_map(|byte| websocket::frame(BINARY, &[*byte]))
+        .collect();
     page.client.send(&messages);
     let expected = whole_session(&conversation);
     assert!(broker.wait_received(0, expected.len()) == expected);
@@ -103,7 +122,8 @@ fn a_fragment_is_relayed_before_its_message_ends() {
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));
     let mut page = Page::login(&gateway);
     let open = amqp::channel_open(1);
-    page.client.send(&websocket::Frame::unfinished(BINARY, &open).encode());
+    page.client
+        .send(&websocket::Frame::unfinished(BINARY, &open).encode());
     let expected = whole_session(&open);
     assert!(broker.wait_received(0, expected.len()) == expected);
 }
@@ -129,7 +149,9 @@ fn many_frames_may_share_a_message() {
     let broker = recording_broker();
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));
     let mut page = Page::login(&gateway);
-    let many: Vec<u8> = (0..5000).flat_map(|_| amqp::publish(1, "queue", b"hundred bytes or less", FRAME_MAX)).collect();
+    let many: Vec<u8> = (0..5000)
+        .flat_map(|_| amqp::publish(1, "queue", b"hundred bytes or less", FRAME_MAX))
+        .collect();
     page.open_channel_without_answer(1);
     page.send(&many);
     let expected = whole_session(&[amqp::channel_open(1), many].concat());
@@ -150,7 +172,11 @@ fn everything_before_a_close_frame_reaches_the_broker() {
     assert_eq!(page.client.read_to_close().code, Some(1000));
     let expected = whole_session(&publishes);
     assert!(broker.wait_received(0, expected.len()) == expected);
-    assert_eq!(broker.outcome(0), Ok(()), "the broker's socket was not ended in order");
+    assert_eq!(
+        broker.outcome(0),
+        Ok(()),
+        "the broker's socket was not ended in order"
+    );
 }
 
 /// What the broker says after the login, in several frames of every type.
@@ -227,7 +253,15 @@ fn the_brokers_negotiation_may_come_in_pieces() {
 fn messages_to_the_client_are_batches_of_whole_frames() {
     let small = amqp::deliver(1, 1, &[5; 100], FRAME_MAX);
     let largest = amqp::frame(amqp::CONTENT_BODY, 1, &vec![6; FRAME_MAX - FRAME_OVERHEAD]);
-    let stream = Arc::new([small.repeat(5000), largest.clone(), small.repeat(10), largest].concat());
+    let stream = Arc::new(
+        [
+            small.repeat(5000),
+            largest.clone(),
+            small.repeat(10),
+            largest,
+        ]
+        .concat(),
+    );
     let broker = {
         let stream = stream.clone();
         Broker::start(move |peer| {
@@ -241,10 +275,18 @@ fn messages_to_the_client_are_batches_of_whole_frames() {
     let before = gateway.metric("smeuse_websocket_messages_total{direction=\"to_client\"}");
     let expected = frames_of(&stream);
     for frame in &expected {
-        assert!(&page.read_frame() == frame, "the frames are not the broker's");
+        assert!(
+            &page.read_frame() == frame,
+            "the frames are not the broker's"
+        );
     }
-    let messages = gateway.metric("smeuse_websocket_messages_total{direction=\"to_client\"}") - before;
-    assert!(messages < expected.len() as f64 / 4.0, "{} frames took {messages} messages", expected.len());
+    let messages =
+        gateway.metric("smeuse_websocket_messages_total{direction=\"to_client\"}") - before;
+    assert!(
+        messages < expected.len() as f64 / 4.0,
+        "{} frames took {messages} messages",
+        expected.len()
+    );
 }
 
 /// A frame is not kept waiting for company: one alone arrives at once.
@@ -273,9 +315,16 @@ fn any_division_into_messages_is_the_same_stream() {
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));
     let sizes = prop::collection::vec(0_usize..3000, 1..12);
     let cuts = prop::collection::vec((1_usize..4000, any::<bool>()), 1..40);
-    let config = Config { cases: 64, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: 64,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let outcome = TestRunner::new(config).run(&(sizes, cuts), |(sizes, cuts)| {
-        let bodies: Vec<u8> = sizes.iter().flat_map(|size| amqp::publish(1, "q", &vec![1; *size], 1000)).collect();
+        let bodies: Vec<u8> = sizes
+            .iter()
+            .flat_map(|size| amqp::publish(1, "q", &vec![1; *size], 1000))
+            .collect();
         let number = broker.accepted();
         let mut page = Page::login(&gateway);
         page.client.send(&divided(&bodies, &cuts));
@@ -296,7 +345,13 @@ fn divided(stream: &[u8], cuts: &[(usize, bool)]) -> Vec<u8> {
         rest = after;
         let opcode = if continuing { CONTINUATION } else { BINARY };
         let fin = *ends || rest.is_empty();
-        bytes.extend(websocket::Frame { fin, ..websocket::Frame::new(opcode, piece) }.encode());
+        bytes.extend(
+            websocket::Frame {
+                fin,
+                ..websocket::Frame::new(opcode, piece)
+            }
+            .encode(),
+        );
         continuing = !fin;
         if rest.is_empty() {
             return bytes;

@@ -4,17 +4,21 @@
 use std::fs;
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
 use crate::harness::broker::Broker;
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::refusal::expect_refusal;
-use crate::harness::tls::{Authority, Identity};
+use crate::harness::tls::Authority;
+use crate::harness::tls::Identity;
+use crate::harness::wait_until;
 use crate::harness::websocket::BINARY;
-use crate::harness::{wait_until, DEADLINE};
+use crate::harness::DEADLINE;
 
 fn gateway(deadline: &str, spread: &str) -> Gateway {
     let drain = format!("[drain]\ndeadline = \"{deadline}\"\nspread = \"{spread}\"\n");
@@ -54,14 +58,20 @@ fn draining_refuses_new_sessions_and_leaves_those_that_are_open() {
     gateway.log_line("draining", |_| true);
     let ready = gateway.admin("GET", "/readyz");
     assert_eq!(ready.status, 503);
-    assert!(ready.body.contains("draining") || ready.body.contains("shutting down"), "{ready:?}");
+    assert!(
+        ready.body.contains("draining") || ready.body.contains("shutting down"),
+        "{ready:?}"
+    );
     assert_eq!(gateway.admin("GET", "/healthz").status, 200);
     assert_eq!(gateway.metric("smeuse_draining"), 1.0);
 
     let request = Opening::new(gateway.public(), ECHO_PATH).bytes();
     let response = expect_refusal(&gateway, &request, 503, "draining");
     let after = response.header("Retry-After").expect("Retry-After");
-    assert!(after.parse::<u32>().is_ok_and(|seconds| seconds > 0), "Retry-After: {after}");
+    assert!(
+        after.parse::<u32>().is_ok_and(|seconds| seconds > 0),
+        "Retry-After: {after}"
+    );
 
     expect_echo(&mut client);
     client.send_close(1000, "done by itself");
@@ -82,7 +92,10 @@ fn at_the_deadline_sessions_are_closed_with_1001() {
     let elapsed = started.elapsed();
     assert_eq!(closed.code, Some(1001));
     assert!(closed.reason.contains("reconnect"), "{closed:?}");
-    assert!((Duration::from_millis(400)..Duration::from_secs(3)).contains(&elapsed), "{elapsed:?}");
+    assert!(
+        (Duration::from_millis(400)..Duration::from_secs(3)).contains(&elapsed),
+        "{elapsed:?}"
+    );
     client.send_close(1001, "");
     client.expect_end(DEADLINE);
     assert!(gateway.exit_status(DEADLINE / 2).success());
@@ -92,7 +105,8 @@ fn at_the_deadline_sessions_are_closed_with_1001() {
 /// A client that does not answer its Close does not keep the process.
 #[test]
 fn a_client_that_does_not_answer_does_not_keep_the_process() {
-    let drain = "[drain]\ndeadline = \"200ms\"\nspread = \"0s\"\n[websocket]\nclose_deadline = \"300ms\"\n";
+    let drain =
+        "[drain]\ndeadline = \"200ms\"\nspread = \"0s\"\n[websocket]\nclose_deadline = \"300ms\"\n";
     let mut gateway = Gateway::start(&(drain.to_owned() + &configuration::echo()));
     let client = open(&gateway);
     gateway.signal("TERM");
@@ -130,10 +144,20 @@ fn closings_are_spread() {
         .collect();
     times.sort();
     let (first, last) = (times[0], times[SESSIONS - 1]);
-    assert!(first >= Duration::from_millis(450), "the first was closed after {first:?}, before the spread began");
-    assert!(last <= Duration::from_millis(2500), "the last was closed after {last:?}");
+    assert!(
+        first >= Duration::from_millis(450),
+        "the first was closed after {first:?}, before the spread began"
+    );
+    assert!(
+        last <= Duration::from_millis(2500),
+        "the last was closed after {last:?}"
+    );
     // Uniform over 1 s: that 40 of them fall into half of it has a chance of about 2 to the 34th against.
-    assert!(last - first >= Duration::from_millis(500), "all within {:?}", last - first);
+    assert!(
+        last - first >= Duration::from_millis(500),
+        "all within {:?}",
+        last - first
+    );
     assert!(gateway.exit_status(DEADLINE / 2).success());
 }
 
@@ -181,7 +205,11 @@ fn shown(gateway: &Gateway, authority: &Authority) -> Option<Vec<u8>> {
     socket.set_read_timeout(Some(DEADLINE)).ok()?;
     let mut stream = authority.client(socket.try_clone().ok()?, "localhost");
     stream.conn.complete_io(&mut socket).ok()?;
-    stream.conn.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+    stream
+        .conn
+        .peer_certificates()?
+        .first()
+        .map(|certificate| certificate.to_vec())
 }
 
 fn tls_table(identity: &Identity) -> String {
@@ -214,18 +242,31 @@ fn sessions_run_over_tls() {
 #[test]
 fn sighup_reads_the_certificate_again() {
     let authority = Authority::new();
-    let (first, second) = (authority.issue(&["localhost"]), authority.issue(&["localhost"]));
+    let (first, second) = (
+        authority.issue(&["localhost"]),
+        authority.issue(&["localhost"]),
+    );
     let gateway = Gateway::start(&(tls_table(&first) + &configuration::echo()));
     let mut old = open_tls(&gateway, &authority);
-    assert_eq!(shown(&gateway, &authority).as_deref(), Some(first.certificate().as_ref()));
+    assert_eq!(
+        shown(&gateway, &authority).as_deref(),
+        Some(first.certificate().as_ref())
+    );
 
-    fs::copy(second.certificate_path(), first.certificate_path()).expect("the certificate can be replaced");
+    fs::copy(second.certificate_path(), first.certificate_path())
+        .expect("the certificate can be replaced");
     fs::write(first.key_path(), "no key at all").expect("the key can be replaced");
     gateway.signal("HUP");
     wait_until("a warning about the key", DEADLINE, || {
-        gateway.log().iter().any(|line| matches!(line["level"].as_str(), Some("WARN" | "ERROR")))
+        gateway
+            .log()
+            .iter()
+            .any(|line| matches!(line["level"].as_str(), Some("WARN" | "ERROR")))
     });
-    assert_eq!(shown(&gateway, &authority).as_deref(), Some(first.certificate().as_ref()));
+    assert_eq!(
+        shown(&gateway, &authority).as_deref(),
+        Some(first.certificate().as_ref())
+    );
 
     fs::copy(second.key_path(), first.key_path()).expect("the key can be replaced");
     gateway.signal("HUP");
@@ -239,7 +280,8 @@ fn sighup_reads_the_certificate_again() {
 /// SIGHUP: the log level of the configuration file is read again.
 #[test]
 fn sighup_reads_the_log_level_again() {
-    let gateway = Gateway::start(&("[log]\nlevel = \"info\"\n".to_owned() + &configuration::echo()));
+    let gateway =
+        Gateway::start(&("[log]\nlevel = \"info\"\n".to_owned() + &configuration::echo()));
     open(&gateway);
     gateway.log_line("session ended", |_| true);
     let text = "[log]\nlevel = \"warn\"\n".to_owned() + &configuration::echo();
@@ -255,8 +297,11 @@ fn sighup_reads_the_log_level_again() {
         // What is logged stands in the pipe by the time a later answer of the admin listener has come.
         gateway.log_lines("session opened").len() == before
     });
-    fs::write(gateway.configuration(), "[log]\nlevel = \"info\"\n".to_owned() + &configuration::echo())
-        .expect("the configuration can be replaced");
+    fs::write(
+        gateway.configuration(),
+        "[log]\nlevel = \"info\"\n".to_owned() + &configuration::echo(),
+    )
+    .expect("the configuration can be replaced");
     gateway.signal("HUP");
     let before = gateway.log_lines("session opened").len();
     wait_until("sessions to be logged again", DEADLINE, || {

@@ -1,13 +1,25 @@
 //! RFC 6455 section 5: frames from the client, legal and not, at an `echo` service.
 
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
-use crate::harness::websocket::{self, Frame, Length, BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
+use crate::harness::websocket;
+use crate::harness::websocket::Frame;
+use crate::harness::websocket::Length;
+use crate::harness::websocket::BINARY;
+use crate::harness::websocket::CLOSE;
+use crate::harness::websocket::CONTINUATION;
+use crate::harness::websocket::PING;
+use crate::harness::websocket::PONG;
+use crate::harness::websocket::TEXT;
 
 /// A short deadline for the closing handshake keeps the tests short; it must hold all the same.
 fn gateway() -> Gateway {
-    Gateway::start(&format!("[websocket]\nclose_deadline = \"500ms\"\n{}", configuration::echo()))
+    Gateway::start(&format!(
+        "[websocket]\nclose_deadline = \"500ms\"\n{}",
+        configuration::echo()
+    ))
 }
 
 fn open(gateway: &Gateway) -> Client {
@@ -17,7 +29,9 @@ fn open(gateway: &Gateway) -> Client {
 /// Sends these bytes and insists on a Close with this code, a reason, and the socket's end.
 #[track_caller]
 fn expect_failure(gateway: &Gateway, bytes: &[u8], code: u16, reason: &str) {
-    let ended = format!("smeuse_sessions_closed_total{{service=\"echo\",by=\"client\",reason=\"{reason}\"}}");
+    let ended = format!(
+        "smeuse_sessions_closed_total{{service=\"echo\",by=\"client\",reason=\"{reason}\"}}"
+    );
     let before = gateway.metric(&ended);
     let mut client = open(gateway);
     client.send(bytes);
@@ -51,10 +65,19 @@ fn every_form_of_length_comes_back() {
 fn every_mask_is_undone() {
     let gateway = gateway();
     let mut client = open(&gateway);
-    for (number, mask) in [[0; 4], [0xff; 4], [1, 2, 3, 4], [0, 0, 0, 0x80]].into_iter().enumerate() {
+    for (number, mask) in [[0; 4], [0xff; 4], [1, 2, 3, 4], [0, 0, 0, 0x80]]
+        .into_iter()
+        .enumerate()
+    {
         for length in 0..40 {
-            let payload: Vec<u8> = (0..length).map(|index: u8| index.wrapping_mul(7) + number as u8).collect();
-            let bytes = Frame { mask: Some(mask), ..Frame::new(BINARY, &payload) }.encode();
+            let payload: Vec<u8> = (0..length)
+                .map(|index: u8| index.wrapping_mul(7) + number as u8)
+                .collect();
+            let bytes = Frame {
+                mask: Some(mask),
+                ..Frame::new(BINARY, &payload)
+            }
+            .encode();
             let cut = bytes.len() / 2;
             client.send(&bytes[..cut]);
             client.send(&bytes[cut..]);
@@ -79,8 +102,20 @@ fn a_frame_may_come_byte_by_byte() {
 fn a_frame_without_mask_is_a_protocol_error() {
     let gateway = gateway();
     for opcode in [TEXT, BINARY, CLOSE, PING, PONG] {
-        expect_protocol_error(&gateway, &Frame { mask: None, ..Frame::new(opcode, b"") });
-        expect_protocol_error(&gateway, &Frame { mask: None, ..Frame::new(opcode, b"\x03\xe8") });
+        expect_protocol_error(
+            &gateway,
+            &Frame {
+                mask: None,
+                ..Frame::new(opcode, b"")
+            },
+        );
+        expect_protocol_error(
+            &gateway,
+            &Frame {
+                mask: None,
+                ..Frame::new(opcode, b"\x03\xe8")
+            },
+        );
     }
 }
 
@@ -89,9 +124,21 @@ fn a_frame_without_mask_is_a_protocol_error() {
 fn a_reserved_bit_is_a_protocol_error() {
     let gateway = gateway();
     for rsv in 1..8 {
-        expect_protocol_error(&gateway, &Frame { rsv, ..Frame::new(BINARY, b"x") });
+        expect_protocol_error(
+            &gateway,
+            &Frame {
+                rsv,
+                ..Frame::new(BINARY, b"x")
+            },
+        );
     }
-    expect_protocol_error(&gateway, &Frame { rsv: 4, ..Frame::new(PING, b"x") });
+    expect_protocol_error(
+        &gateway,
+        &Frame {
+            rsv: 4,
+            ..Frame::new(PING, b"x")
+        },
+    );
 }
 
 /// 5.2: opcodes 3 to 7 and 11 to 15 are reserved.
@@ -107,9 +154,20 @@ fn a_reserved_opcode_is_a_protocol_error() {
 #[test]
 fn a_length_that_is_not_minimal_is_a_protocol_error() {
     let gateway = gateway();
-    for (length, payload) in [(Length::Wide16, 0), (Length::Wide16, 125), (Length::Wide64, 125), (Length::Wide64, 65_535)] {
+    for (length, payload) in [
+        (Length::Wide16, 0),
+        (Length::Wide16, 125),
+        (Length::Wide64, 125),
+        (Length::Wide64, 65_535),
+    ] {
         let payload = vec![b'x'; payload];
-        expect_protocol_error(&gateway, &Frame { length, ..Frame::new(BINARY, &payload) });
+        expect_protocol_error(
+            &gateway,
+            &Frame {
+                length,
+                ..Frame::new(BINARY, &payload)
+            },
+        );
     }
 }
 
@@ -119,7 +177,13 @@ fn a_length_beyond_63_bits_is_a_protocol_error() {
     let gateway = gateway();
     for announced in [1 << 63, u64::MAX] {
         let length = Length::Announced(announced);
-        expect_protocol_error(&gateway, &Frame { length, ..Frame::new(BINARY, b"") });
+        expect_protocol_error(
+            &gateway,
+            &Frame {
+                length,
+                ..Frame::new(BINARY, b"")
+            },
+        );
     }
 }
 
@@ -147,10 +211,19 @@ fn a_message_within_a_message_is_a_protocol_error() {
     let gateway = gateway();
     for opcode in [TEXT, BINARY] {
         let mut client = open(&gateway);
-        client.send(&[Frame::unfinished(BINARY, b"one").encode(), websocket::frame(opcode, b"two")].concat());
+        client.send(
+            &[
+                Frame::unfinished(BINARY, b"one").encode(),
+                websocket::frame(opcode, b"two"),
+            ]
+            .concat(),
+        );
         let closed = client.read_to_close();
         assert_eq!(closed.code, Some(1002), "{closed:?}");
-        assert!(closed.before.iter().all(|frame| frame.payload == b"one"), "{closed:?}");
+        assert!(
+            closed.before.iter().all(|frame| frame.payload == b"one"),
+            "{closed:?}"
+        );
     }
 }
 
@@ -187,7 +260,11 @@ fn a_ping_between_fragments_is_answered() {
         }
     }
     // A Pong for the latest Ping may stand for the earlier ones (5.5.3).
-    assert_eq!(pongs.last().map(Vec::as_slice), Some(b"2".as_slice()), "{pongs:?}");
+    assert_eq!(
+        pongs.last().map(Vec::as_slice),
+        Some(b"2".as_slice()),
+        "{pongs:?}"
+    );
 }
 
 /// 5.5.3: a Pong that nobody asked for is passed over.
@@ -205,7 +282,9 @@ fn an_unsolicited_pong_is_passed_over() {
 fn many_frames_in_one_packet_are_taken_in_order() {
     let gateway = gateway();
     let mut client = open(&gateway);
-    let bytes: Vec<u8> = (0_u16..5000).flat_map(|number| websocket::frame(BINARY, &number.to_be_bytes())).collect();
+    let bytes: Vec<u8> = (0_u16..5000)
+        .flat_map(|number| websocket::frame(BINARY, &number.to_be_bytes()))
+        .collect();
     client.send(&bytes);
     for number in 0_u16..5000 {
         client.expect_message(BINARY, &number.to_be_bytes());
@@ -230,12 +309,18 @@ fn a_close_after_a_violation_reaches_a_client_that_goes_on_sending() {
 fn messages_before_a_violation_come_back_first() {
     let gateway = gateway();
     let mut client = open(&gateway);
-    let mut bytes: Vec<u8> = (0..100).flat_map(|number| websocket::frame(BINARY, &[number])).collect();
+    let mut bytes: Vec<u8> = (0..100)
+        .flat_map(|number| websocket::frame(BINARY, &[number]))
+        .collect();
     bytes.extend(Frame::new(3, b"x").encode());
     client.send(&bytes);
     let closed = client.read_to_close();
     assert_eq!(closed.code, Some(1002));
-    let echoed: Vec<_> = closed.before.iter().map(|frame| frame.payload.as_slice()).collect();
+    let echoed: Vec<_> = closed
+        .before
+        .iter()
+        .map(|frame| frame.payload.as_slice())
+        .collect();
     let sent: Vec<_> = (0..100).map(|number| vec![number]).collect();
     assert_eq!(echoed, sent);
 }

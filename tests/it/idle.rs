@@ -9,7 +9,11 @@ const SESSIONS: usize = 2000;
 
 /// What is allowed per session. A debug build has larger futures, since nothing in them is overlaid or left out, so it
 /// is held to a bound that only a buffer kept per session would break.
-const ALLOWED_BYTES: u64 = if cfg!(debug_assertions) { 24 * 1024 } else { 8 * 1000 };
+const ALLOWED_BYTES: u64 = if cfg!(debug_assertions) {
+    24 * 1024
+} else {
+    8 * 1000
+};
 
 /// This process holds four descriptors per session: a socket and its second handle on either side.
 const DESCRIPTORS_PER_SESSION: usize = 5;
@@ -18,9 +22,15 @@ const DESCRIPTORS_PER_SESSION: usize = 5;
 #[test]
 fn an_idle_session_costs_little_memory() {
     let broker = Broker::polite();
-    let gateway = Gateway::start(&format!("[limits]\nsessions_per_address = 5000\n{}", configuration::amqp(broker.uri())));
+    let gateway = Gateway::start(&format!(
+        "[limits]\nsessions_per_address = 5000\n{}",
+        configuration::amqp(broker.uri())
+    ));
     let sessions = SESSIONS.min(descriptor_limit().saturating_sub(200) / DESCRIPTORS_PER_SESSION);
-    assert!(sessions >= 100, "ulimit -n is too low to say anything about idle sessions");
+    assert!(
+        sessions >= 100,
+        "ulimit -n is too low to say anything about idle sessions"
+    );
     for _ in 0..20 {
         Page::login(&gateway).open_channel(1);
     }
@@ -30,7 +40,10 @@ fn an_idle_session_costs_little_memory() {
     gateway.wait_metric("smeuse_sessions{service=\"amqp\"}", sessions as f64);
     gateway.wait_metric("smeuse_upstream_connections", sessions as f64);
     let grown = gateway.rss_kib().saturating_sub(before) * 1024 / sessions as u64;
-    assert!(grown < ALLOWED_BYTES, "{grown} bytes per idle session, {ALLOWED_BYTES} are allowed");
+    assert!(
+        grown < ALLOWED_BYTES,
+        "{grown} bytes per idle session, {ALLOWED_BYTES} are allowed"
+    );
     for page in pages.iter_mut().step_by(100) {
         page.open_channel(1);
     }
@@ -42,6 +55,12 @@ fn an_idle_session_costs_little_memory() {
 /// The limit of open descriptors of this process, which the gateway inherits.
 fn descriptor_limit() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
-    line.split_whitespace().nth(3).and_then(|limit| limit.parse().ok()).unwrap_or(1024)
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .nth(3)
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(1024)
 }

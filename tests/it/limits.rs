@@ -2,11 +2,13 @@
 
 use crate::harness::broker::Broker;
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::page::Page;
-use crate::harness::refusal::{expect_refusal, expect_refused};
+use crate::harness::refusal::expect_refusal;
+use crate::harness::refusal::expect_refused;
 use crate::harness::websocket::BINARY;
 use crate::harness::DEADLINE;
 
@@ -29,7 +31,10 @@ fn expect_limit(gateway: &Gateway, request: &Opening, code: &str, limit: &str) {
     let before = gateway.metric(&series);
     let response = expect_refusal(gateway, &request.bytes(), 503, code);
     let after = response.header("Retry-After").expect("Retry-After");
-    assert!(after.parse::<u32>().is_ok_and(|seconds| seconds > 0), "Retry-After: {after}");
+    assert!(
+        after.parse::<u32>().is_ok_and(|seconds| seconds > 0),
+        "Retry-After: {after}"
+    );
     gateway.wait_metric(&series, before + 1.0);
 }
 
@@ -38,8 +43,18 @@ fn expect_limit(gateway: &Gateway, request: &Opening, code: &str, limit: &str) {
 fn sessions_are_limited_in_all() {
     let gateway = gateway("[limits]\nsessions = 3");
     let mut clients: Vec<_> = (0..3).map(|_| open(&gateway)).collect();
-    expect_limit(&gateway, &opening(&gateway), "too_many_sessions", "sessions");
-    expect_limit(&gateway, &opening(&gateway), "too_many_sessions", "sessions");
+    expect_limit(
+        &gateway,
+        &opening(&gateway),
+        "too_many_sessions",
+        "sessions",
+    );
+    expect_limit(
+        &gateway,
+        &opening(&gateway),
+        "too_many_sessions",
+        "sessions",
+    );
     for client in &mut clients {
         client.send_binary(b"unmoved");
         client.expect_message(BINARY, b"unmoved");
@@ -52,7 +67,8 @@ fn sessions_are_limited_in_all() {
 /// `limits.sessions_per_address`: one address may have so many, another has its own.
 #[test]
 fn sessions_are_limited_by_address() {
-    let gateway = gateway("[limits]\nsessions_per_address = 2\n[proxies]\ntrusted = [\"127.0.0.1\"]");
+    let gateway =
+        gateway("[limits]\nsessions_per_address = 2\n[proxies]\ntrusted = [\"127.0.0.1\"]");
     let from = |address: &str| opening(&gateway).with("X-Forwarded-For", address);
     let by = |address: &str| Client::open_by(&from(address), gateway.public());
     let mut clients = vec![by("203.0.113.1"), by("203.0.113.1")];
@@ -101,7 +117,12 @@ fn unfinished_handshakes_are_limited() {
         half.send(&head[..20]);
     }
     gateway.wait_metric("smeuse_handshakes_in_progress", 2.0);
-    expect_limit(&gateway, &opening(&gateway), "too_many_handshakes", "handshakes");
+    expect_limit(
+        &gateway,
+        &opening(&gateway),
+        "too_many_handshakes",
+        "handshakes",
+    );
     for half in &mut halves {
         half.send(&head[20..]);
         assert_eq!(half.response().status, 101);

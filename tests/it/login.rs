@@ -1,18 +1,23 @@
 //! The AMQP negotiation as the gateway takes part in it (issue, section 4): logins passed through or written, vhosts,
 //! and the tune.
 
-use crate::harness::amqp::{self, Builder};
+use crate::harness::amqp;
+use crate::harness::amqp::Builder;
 use crate::harness::broker::Broker;
 use crate::harness::configuration;
 use crate::harness::gateway::Gateway;
-use crate::harness::negotiation::{Login, Tuning, TUNING};
+use crate::harness::negotiation::Login;
+use crate::harness::negotiation::Tuning;
+use crate::harness::negotiation::TUNING;
 use crate::harness::page::Page;
 use crate::harness::peer::Negotiated;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
 
 use crate::harness::DEADLINE;
 
-const SERVICE: &str = "login = \"service\"\nuser = \"gateway-user\"\npassword = \"gateway-secret\"\nvhost = \"/own\"";
+const SERVICE: &str =
+    "login = \"service\"\nuser = \"gateway-user\"\npassword = \"gateway-secret\"\nvhost = \"/own\"";
 
 /// A broker that tells how each client logged in.
 fn telling_broker(mechanisms: &'static str, offered: Tuning) -> (Broker, Receiver<Negotiated>) {
@@ -27,7 +32,8 @@ fn telling_broker(mechanisms: &'static str, offered: Tuning) -> (Broker, Receive
 
 #[track_caller]
 fn told(rx: &Receiver<Negotiated>) -> Negotiated {
-    rx.recv_timeout(DEADLINE).expect("the broker logs somebody in")
+    rx.recv_timeout(DEADLINE)
+        .expect("the broker logs somebody in")
 }
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
@@ -39,7 +45,11 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
 fn a_clients_login_passes_through() {
     let (_broker, rx) = telling_broker("PLAIN AMQPLAIN", TUNING);
     let gateway = Gateway::start(&configuration::amqp(_broker.uri()));
-    let login = Login { response: b"\0somebody\0s3cret".to_vec(), vhost: "/theirs".to_owned(), ..Login::default() };
+    let login = Login {
+        response: b"\0somebody\0s3cret".to_vec(),
+        vhost: "/theirs".to_owned(),
+        ..Login::default()
+    };
     Page::open(&gateway).logged_in(&login);
     let negotiated = told(&rx);
     assert_eq!(negotiated.mechanism, "PLAIN");
@@ -69,10 +79,18 @@ fn a_services_login_is_written_for_the_clients() {
     let amqplain = Builder::new().table(&[("LOGIN", "page-user"), ("PASSWORD", "page-secret")]);
     // AMQPLAIN's response is a table without the length that a table argument has.
     let amqplain = amqplain.0[4..].to_vec();
-    let logins = [("PLAIN", b"\0page-user\0page-secret".to_vec()), ("AMQPLAIN", amqplain), ("PLAIN", Vec::new())];
+    let logins = [
+        ("PLAIN", b"\0page-user\0page-secret".to_vec()),
+        ("AMQPLAIN", amqplain),
+        ("PLAIN", Vec::new()),
+    ];
     let count = logins.len();
     for (mechanism, response) in logins {
-        let mut page = Page::open(&gateway).logged_in(&Login { mechanism, response, ..Login::default() });
+        let mut page = Page::open(&gateway).logged_in(&Login {
+            mechanism,
+            response,
+            ..Login::default()
+        });
         let negotiated = told(&rx);
         assert_eq!(negotiated.mechanism, "PLAIN");
         assert_eq!(negotiated.response, b"\0gateway-user\0gateway-secret");
@@ -81,12 +99,21 @@ fn a_services_login_is_written_for_the_clients() {
     }
     for number in 0..count {
         let received = broker.received(number);
-        assert!(!contains(&received, b"page-secret") && !contains(&received, b"page-user"), "{number}");
-        assert!(contains(&received, b"a scripted page"), "the client's properties were lost");
+        assert!(
+            !contains(&received, b"page-secret") && !contains(&received, b"page-user"),
+            "{number}"
+        );
+        assert!(
+            contains(&received, b"a scripted page"),
+            "the client's properties were lost"
+        );
     }
     for line in gateway.log() {
         let line = line.to_string();
-        assert!(!line.contains("gateway-secret") && !line.contains("page-secret"), "{line}");
+        assert!(
+            !line.contains("gateway-secret") && !line.contains("page-secret"),
+            "{line}"
+        );
     }
 }
 
@@ -102,7 +129,10 @@ fn with_a_services_login_plain_and_amqplain_are_offered() {
     arguments.octet();
     arguments.octet();
     let properties = arguments.long_string();
-    assert!(contains(&properties, b"a scripted broker"), "the broker's properties were lost");
+    assert!(
+        contains(&properties, b"a scripted broker"),
+        "the broker's properties were lost"
+    );
     let mechanisms = String::from_utf8(arguments.long_string()).expect("ASCII");
     let mut mechanisms: Vec<_> = mechanisms.split(' ').collect();
     mechanisms.sort_unstable();
@@ -125,8 +155,14 @@ fn a_services_login_may_stand_in_the_uri() {
 #[test]
 fn a_vhost_may_be_written_into_a_clients_login() {
     let (broker, rx) = telling_broker("PLAIN", TUNING);
-    let gateway = Gateway::start(&configuration::amqp_with(broker.uri(), "vhost = \"forced\""));
-    Page::open(&gateway).logged_in(&Login { vhost: "/wished".to_owned(), ..Login::default() });
+    let gateway = Gateway::start(&configuration::amqp_with(
+        broker.uri(),
+        "vhost = \"forced\"",
+    ));
+    Page::open(&gateway).logged_in(&Login {
+        vhost: "/wished".to_owned(),
+        ..Login::default()
+    });
     let negotiated = told(&rx);
     assert_eq!(negotiated.response, b"\0guest\0guest");
     assert_eq!(negotiated.vhost, "forced");
@@ -138,24 +174,58 @@ fn a_vhost_may_be_written_into_a_clients_login() {
 fn the_tune_offers_the_smaller_of_each() {
     let ours = "[amqp]\nframe_max = 65536\nchannel_max = 100\n";
     let cases = [
-        (TUNING, Tuning { channel_max: 100, frame_max: 65_536, heartbeat: 60 }),
         (
-            Tuning { channel_max: 0, frame_max: 0, heartbeat: 0 },
-            Tuning { channel_max: 100, frame_max: 65_536, heartbeat: 0 },
+            TUNING,
+            Tuning {
+                channel_max: 100,
+                frame_max: 65_536,
+                heartbeat: 60,
+            },
         ),
         (
-            Tuning { channel_max: 50, frame_max: 8192, heartbeat: 10 },
-            Tuning { channel_max: 50, frame_max: 8192, heartbeat: 10 },
+            Tuning {
+                channel_max: 0,
+                frame_max: 0,
+                heartbeat: 0,
+            },
+            Tuning {
+                channel_max: 100,
+                frame_max: 65_536,
+                heartbeat: 0,
+            },
         ),
         (
-            Tuning { channel_max: 50, frame_max: 131_072, heartbeat: 580 },
-            Tuning { channel_max: 50, frame_max: 65_536, heartbeat: 580 },
+            Tuning {
+                channel_max: 50,
+                frame_max: 8192,
+                heartbeat: 10,
+            },
+            Tuning {
+                channel_max: 50,
+                frame_max: 8192,
+                heartbeat: 10,
+            },
+        ),
+        (
+            Tuning {
+                channel_max: 50,
+                frame_max: 131_072,
+                heartbeat: 580,
+            },
+            Tuning {
+                channel_max: 50,
+                frame_max: 65_536,
+                heartbeat: 580,
+            },
         ),
     ];
     for (brokers, expected) in cases {
         let (broker, rx) = telling_broker("PLAIN", brokers);
         let gateway = Gateway::start(&(ours.to_owned() + &configuration::amqp(broker.uri())));
-        let page = Page::open(&gateway).logged_in(&Login { tuning: expected, ..Login::default() });
+        let page = Page::open(&gateway).logged_in(&Login {
+            tuning: expected,
+            ..Login::default()
+        });
         assert_eq!(page.offered, Some(expected));
         assert_eq!(told(&rx).tuning, expected);
     }
@@ -164,15 +234,29 @@ fn the_tune_offers_the_smaller_of_each() {
 /// A client that asks for more than it was offered is in error, whatever the broker would have allowed.
 #[test]
 fn a_tune_ok_beyond_the_offer_is_a_violation() {
-    use crate::harness::negotiation::{start_ok, tune_ok};
+    use crate::harness::negotiation::start_ok;
+    use crate::harness::negotiation::tune_ok;
     let (broker, _rx) = telling_broker("PLAIN", TUNING);
     let ours = "[amqp]\nframe_max = 8192\nchannel_max = 10\n";
     let gateway = Gateway::start(&(ours.to_owned() + &configuration::amqp(broker.uri())));
-    let offered = Tuning { channel_max: 10, frame_max: 8192, heartbeat: 60 };
+    let offered = Tuning {
+        channel_max: 10,
+        frame_max: 8192,
+        heartbeat: 60,
+    };
     for asked in [
-        Tuning { channel_max: 11, ..offered },
-        Tuning { frame_max: 8193, ..offered },
-        Tuning { frame_max: 100, ..offered },
+        Tuning {
+            channel_max: 11,
+            ..offered
+        },
+        Tuning {
+            frame_max: 8193,
+            ..offered
+        },
+        Tuning {
+            frame_max: 100,
+            ..offered
+        },
     ] {
         let mut page = Page::open(&gateway);
         page.send(amqp::HEADER);

@@ -6,32 +6,64 @@ use std::collections::BTreeSet;
 use crate::harness::amqp;
 use crate::harness::broker::Broker;
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::http;
-use crate::harness::negotiation::{self, Login};
+use crate::harness::negotiation;
+use crate::harness::negotiation::Login;
 use crate::harness::page::Page;
-use crate::harness::websocket::{self, Frame, BINARY, CONTINUATION, PING, PONG};
-use crate::harness::{wait_until, DEADLINE};
+use crate::harness::wait_until;
+use crate::harness::websocket;
+use crate::harness::websocket::Frame;
+use crate::harness::websocket::BINARY;
+use crate::harness::websocket::CONTINUATION;
+use crate::harness::websocket::PING;
+use crate::harness::websocket::PONG;
+use crate::harness::DEADLINE;
 
 /// Every family of the contract, with its type and its labels.
 const FAMILIES: [(&str, &str, &[&str]); 21] = [
     ("smeuse_build_info", "gauge", &["version"]),
     ("smeuse_sessions", "gauge", &["service"]),
     ("smeuse_sessions_opened_total", "counter", &["service"]),
-    ("smeuse_sessions_closed_total", "counter", &["service", "by", "reason"]),
+    (
+        "smeuse_sessions_closed_total",
+        "counter",
+        &["service", "by", "reason"],
+    ),
     ("smeuse_handshakes_in_progress", "gauge", &[]),
-    ("smeuse_handshakes_total", "counter", &["handshake", "outcome"]),
-    ("smeuse_handshake_duration_seconds", "histogram", &["handshake", "le"]),
+    (
+        "smeuse_handshakes_total",
+        "counter",
+        &["handshake", "outcome"],
+    ),
+    (
+        "smeuse_handshake_duration_seconds",
+        "histogram",
+        &["handshake", "le"],
+    ),
     ("smeuse_relayed_bytes_total", "counter", &["direction"]),
     ("smeuse_websocket_messages_total", "counter", &["direction"]),
     ("smeuse_amqp_publishes_total", "counter", &[]),
     ("smeuse_amqp_deliveries_total", "counter", &[]),
-    ("smeuse_amqp_methods_total", "counter", &["class", "direction"]),
+    (
+        "smeuse_amqp_methods_total",
+        "counter",
+        &["class", "direction"],
+    ),
     ("smeuse_upstream_connections", "gauge", &[]),
     ("smeuse_upstream_connects_total", "counter", &["outcome"]),
-    ("smeuse_upstream_connect_duration_seconds", "histogram", &["le"]),
-    ("smeuse_credit_exhausted_seconds_total", "counter", &["direction"]),
+    (
+        "smeuse_upstream_connect_duration_seconds",
+        "histogram",
+        &["le"],
+    ),
+    (
+        "smeuse_credit_exhausted_seconds_total",
+        "counter",
+        &["direction"],
+    ),
     ("smeuse_limits_hit_total", "counter", &["limit"]),
     ("smeuse_draining", "gauge", &[]),
     ("process_resident_memory_bytes", "gauge", &[]),
@@ -54,19 +86,35 @@ fn every_metric_is_there_with_its_type_and_labels() {
     let (_broker, gateway) = used_gateway();
     let metrics = gateway.metrics();
     for (name, kind, labels) in FAMILIES {
-        assert_eq!(metrics.types.get(name).map(String::as_str), Some(kind), "{name}");
-        let help = metrics.helps.get(name).unwrap_or_else(|| panic!("{name} has no HELP"));
+        assert_eq!(
+            metrics.types.get(name).map(String::as_str),
+            Some(kind),
+            "{name}"
+        );
+        let help = metrics
+            .helps
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} has no HELP"));
         assert!(help.len() > 10, "{name}: {help}");
         let expected: BTreeSet<_> = labels.iter().copied().collect();
-        let of_family = |series: &str| {
-            series == name || (kind == "histogram" && series.starts_with(name))
-        };
-        let found: BTreeSet<_> =
-            metrics.labels().filter(|(series, _, _)| of_family(series)).map(|(_, label, _)| label).collect();
+        let of_family =
+            |series: &str| series == name || (kind == "histogram" && series.starts_with(name));
+        let found: BTreeSet<_> = metrics
+            .labels()
+            .filter(|(series, _, _)| of_family(series))
+            .map(|(_, label, _)| label)
+            .collect();
         assert_eq!(found, expected, "{name}");
     }
-    for name in metrics.types.keys().filter(|name| name.starts_with("smeuse_")) {
-        assert!(FAMILIES.iter().any(|(family, _, _)| family == name), "{name} is not in the table of this test");
+    for name in metrics
+        .types
+        .keys()
+        .filter(|name| name.starts_with("smeuse_"))
+    {
+        assert!(
+            FAMILIES.iter().any(|(family, _, _)| family == name),
+            "{name} is not in the table of this test"
+        );
     }
 }
 
@@ -78,7 +126,10 @@ fn the_page_is_the_text_format_and_names_the_build() {
     let kind = response.header("Content-Type").expect("Content-Type");
     assert!(kind.starts_with("text/plain"), "{kind}");
     assert!(kind.contains("version=0.0.4"), "{kind}");
-    let version = format!("smeuse_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    let version = format!(
+        "smeuse_build_info{{version=\"{}\"}}",
+        env!("CARGO_PKG_VERSION")
+    );
     assert_eq!(gateway.metric(&version), 1.0);
     let memory = gateway.metric("process_resident_memory_bytes");
     assert!(memory > 1e6, "{memory}");
@@ -89,12 +140,17 @@ fn the_page_is_the_text_format_and_names_the_build() {
 fn no_label_says_who_or_what_was_sent() {
     let broker = Broker::polite();
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));
-    let login = Login { response: b"\0label-user\0label-password".to_vec(), vhost: "label-vhost".to_owned(), ..Login::default() };
+    let login = Login {
+        response: b"\0label-user\0label-password".to_vec(),
+        vhost: "label-vhost".to_owned(),
+        ..Login::default()
+    };
     let mut page = Page::open(&gateway).logged_in(&login);
     page.open_channel(1);
     page.send(&amqp::publish(1, "label-queue", b"x", 4096));
     page.open_channel(2);
-    let opening = crate::harness::opening::Opening::new(gateway.public(), "/label-path").subprotocols("label-protocol");
+    let opening = crate::harness::opening::Opening::new(gateway.public(), "/label-path")
+        .subprotocols("label-protocol");
     let mut client = Client::connect(gateway.public());
     client.send(&opening.bytes());
     assert_eq!(client.response().status, 404);
@@ -102,7 +158,11 @@ fn no_label_says_who_or_what_was_sent() {
     for secret in ["label-", "127.0.0.1"] {
         assert!(!page.contains(secret), "{secret} is on the page");
     }
-    assert!(page.lines().count() < 1000, "{} lines", page.lines().count());
+    assert!(
+        page.lines().count() < 1000,
+        "{} lines",
+        page.lines().count()
+    );
 }
 
 /// A known exchange at an `echo` service: bytes are payloads of messages, fragments make one message, and control
@@ -125,13 +185,18 @@ fn messages_and_bytes_are_counted_exactly() {
     client.read_to_close();
     let line = gateway.log_line("session ended", |_| true);
     for direction in ["from_client", "to_client"] {
-        let bytes = gateway.metric(&format!("smeuse_relayed_bytes_total{{direction=\"{direction}\"}}"));
-        let messages = gateway.metric(&format!("smeuse_websocket_messages_total{{direction=\"{direction}\"}}"));
+        let bytes = gateway.metric(&format!(
+            "smeuse_relayed_bytes_total{{direction=\"{direction}\"}}"
+        ));
+        let messages = gateway.metric(&format!(
+            "smeuse_websocket_messages_total{{direction=\"{direction}\"}}"
+        ));
         assert_eq!((bytes, messages), (1011.0, 3.0), "{direction}");
         assert_eq!(line[format!("bytes_{direction}")], 1011, "{line}");
         assert_eq!(line[format!("messages_{direction}")], 3, "{line}");
     }
-    let durations = gateway.metric("smeuse_handshake_duration_seconds_count{handshake=\"opening\"}");
+    let durations =
+        gateway.metric("smeuse_handshake_duration_seconds_count{handshake=\"opening\"}");
     assert_eq!(durations, 1.0);
 }
 
@@ -181,15 +246,22 @@ fn amqp_is_counted_exactly() {
         ("queue", "from_client", 0.0),
     ];
     for (class, direction, count) in methods {
-        let series = format!("smeuse_amqp_methods_total{{class=\"{class}\",direction=\"{direction}\"}}");
+        let series =
+            format!("smeuse_amqp_methods_total{{class=\"{class}\",direction=\"{direction}\"}}");
         assert_eq!(metrics.value(&series), count, "{series}");
     }
     assert_eq!(
         metrics.value("smeuse_relayed_bytes_total{direction=\"from_client\"}"),
         broker.received(0).len() as f64
     );
-    assert_eq!(metrics.value("smeuse_upstream_connects_total{outcome=\"connected\"}"), 1.0);
-    assert_eq!(metrics.value("smeuse_upstream_connect_duration_seconds_count"), 1.0);
+    assert_eq!(
+        metrics.value("smeuse_upstream_connects_total{outcome=\"connected\"}"),
+        1.0
+    );
+    assert_eq!(
+        metrics.value("smeuse_upstream_connect_duration_seconds_count"),
+        1.0
+    );
 }
 
 /// The bytes to the client are those of the broker, when the gateway writes nothing of its own.
@@ -206,7 +278,10 @@ fn bytes_to_the_client_are_the_brokers() {
         amqp::channel_open_ok(1),
     ];
     let sent: usize = sent.iter().map(Vec::len).sum();
-    gateway.wait_metric("smeuse_relayed_bytes_total{direction=\"to_client\"}", sent as f64);
+    gateway.wait_metric(
+        "smeuse_relayed_bytes_total{direction=\"to_client\"}",
+        sent as f64,
+    );
 }
 
 /// `/healthz`: alive, whatever the broker does.
@@ -225,7 +300,9 @@ fn readyz_follows_the_broker_and_says_why() {
     assert_eq!(ready.status, 200, "{ready:?}");
     let address = broker.address().to_string();
     drop(broker);
-    wait_until("/readyz to notice", DEADLINE, || gateway.admin("GET", "/readyz").status == 503);
+    wait_until("/readyz to notice", DEADLINE, || {
+        gateway.admin("GET", "/readyz").status == 503
+    });
     let not_ready = gateway.admin("GET", "/readyz");
     assert_eq!(not_ready.status, 503);
     assert!(not_ready.body.contains(&address), "{not_ready:?}");
@@ -259,12 +336,19 @@ fn the_admin_paths_are_on_the_admin_listener_alone() {
     let gateway = Gateway::start(&configuration::echo());
     for path in ["/metrics", "/healthz", "/readyz", "/sessions"] {
         assert_eq!(gateway.admin("GET", path).status, 200, "{path}");
-        let public = http::request(gateway.public(), "GET", path).expect("the public listener answers");
+        let public =
+            http::request(gateway.public(), "GET", path).expect("the public listener answers");
         assert_eq!(public.status, 404, "{path}");
     }
     assert_eq!(gateway.admin("GET", "/nowhere").status, 404);
-    assert!(matches!(gateway.admin("POST", "/metrics").status, 404 | 405));
-    assert!(matches!(gateway.admin("DELETE", "/sessions").status, 404 | 405));
+    assert!(matches!(
+        gateway.admin("POST", "/metrics").status,
+        404 | 405
+    ));
+    assert!(matches!(
+        gateway.admin("DELETE", "/sessions").status,
+        404 | 405
+    ));
 }
 
 /// `/sessions`: one entry for each, with what the operator needs to know it.
@@ -280,13 +364,25 @@ fn the_live_list_names_every_session() {
     let entry = &list[0];
     assert_eq!(entry["service"], "echo", "{body}");
     let local = client.local_address().to_string();
-    assert!(entry["client"].as_str().is_some_and(|client| local.starts_with(client)), "{body}");
-    assert!(entry["opened_seconds_ago"].as_f64().is_some_and(|seconds| seconds < 60.0), "{body}");
+    assert!(
+        entry["client"]
+            .as_str()
+            .is_some_and(|client| local.starts_with(client)),
+        "{body}"
+    );
+    assert!(
+        entry["opened_seconds_ago"]
+            .as_f64()
+            .is_some_and(|seconds| seconds < 60.0),
+        "{body}"
+    );
     assert_eq!(entry["bytes_from_client"], 500, "{body}");
     assert_eq!(entry["bytes_to_client"], 500, "{body}");
     let logged = gateway.log_line("session opened", |_| true);
     assert_eq!(logged["session"], entry["id"], "{body} {logged}");
     client.send_close(1000, "");
     client.read_to_close();
-    wait_until("the list to be empty", DEADLINE, || gateway.admin("GET", "/sessions").body.trim() == "[]");
+    wait_until("the list to be empty", DEADLINE, || {
+        gateway.admin("GET", "/sessions").body.trim() == "[]"
+    });
 }

@@ -1,14 +1,22 @@
 //! RFC 6455 section 4: the opening handshake as far as it succeeds, and the grammar of its headers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
+use crate::harness::amqp;
+use crate::harness::broker::Broker;
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
-use crate::harness::opening::{Opening, ACCEPT};
-use crate::harness::refusal::{expect_refusal, outcome};
-use crate::harness::websocket::{self, BINARY};
-use crate::harness::{amqp, broker::Broker, page::Page, CLOSE_DEADLINE};
+use crate::harness::opening::Opening;
+use crate::harness::opening::ACCEPT;
+use crate::harness::page::Page;
+use crate::harness::refusal::expect_refusal;
+use crate::harness::refusal::outcome;
+use crate::harness::websocket;
+use crate::harness::websocket::BINARY;
+use crate::harness::CLOSE_DEADLINE;
 
 fn gateway() -> Gateway {
     Gateway::start(&configuration::echo())
@@ -34,19 +42,36 @@ fn an_opening_is_answered_with_101_and_the_accept_value() {
     client.send(&opening(&gateway).bytes());
     let response = client.response();
     assert_eq!(response.status, 101);
-    assert!(response.header("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")));
-    assert!(response.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("upgrade")));
+    assert!(response
+        .header("Upgrade")
+        .is_some_and(|value| value.eq_ignore_ascii_case("websocket")));
+    assert!(response
+        .header("Connection")
+        .is_some_and(|value| value.eq_ignore_ascii_case("upgrade")));
     assert_eq!(response.header("Sec-WebSocket-Accept"), Some(ACCEPT));
-    for absent in ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Content-Length", "Transfer-Encoding"] {
+    for absent in [
+        "Sec-WebSocket-Protocol",
+        "Sec-WebSocket-Extensions",
+        "Content-Length",
+        "Transfer-Encoding",
+    ] {
         assert_eq!(response.header(absent), None, "{response:?}");
     }
     gateway.wait_metric(&outcome("accepted"), 1.0);
     gateway.wait_metric("smeuse_sessions{service=\"echo\"}", 1.0);
     let line = gateway.log_line("session opened", |_| true);
     assert_eq!(line["service"], "echo", "{line}");
-    assert!(line["session"].as_str().is_some() || line["session"].as_u64().is_some(), "{line}");
+    assert!(
+        line["session"].as_str().is_some() || line["session"].as_u64().is_some(),
+        "{line}"
+    );
     let local = client.local_address().to_string();
-    assert!(line["client"].as_str().is_some_and(|client| local.starts_with(client)), "{line}");
+    assert!(
+        line["client"]
+            .as_str()
+            .is_some_and(|client| local.starts_with(client)),
+        "{line}"
+    );
 }
 
 /// 4.2.2 item 5.4, with a second key, since one answer could be a constant.
@@ -54,22 +79,37 @@ fn an_opening_is_answered_with_101_and_the_accept_value() {
 fn the_accept_value_follows_from_the_key() {
     let gateway = gateway();
     let mut client = Client::connect(gateway.public());
-    client.send(&opening(&gateway).replace("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw==").bytes());
-    assert_eq!(client.response().header("Sec-WebSocket-Accept"), Some("HSmrc0sMlYUkAGmm5OPpG2HaGWk="));
+    client.send(
+        &opening(&gateway)
+            .replace("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw==")
+            .bytes(),
+    );
+    assert_eq!(
+        client.response().header("Sec-WebSocket-Accept"),
+        Some("HSmrc0sMlYUkAGmm5OPpG2HaGWk=")
+    );
 }
 
 /// 4.2.1: header names and the tokens `websocket` and `Upgrade` are compared without case, and `Connection` is a list.
 #[test]
 fn names_and_tokens_are_compared_without_case() {
     let gateway = gateway();
-    let connections = ["upgrade", "UPGRADE", "keep-alive, Upgrade", "Upgrade ,\tkeep-alive", ",, Upgrade"];
+    let connections = [
+        "upgrade",
+        "UPGRADE",
+        "keep-alive, Upgrade",
+        "Upgrade ,\tkeep-alive",
+        ",, Upgrade",
+    ];
     for value in connections {
         expect_accepted(&opening(&gateway).replace("CONNECTION", value), &gateway);
     }
     for value in ["WebSocket", "WEBSOCKET", "  websocket  "] {
         expect_accepted(&opening(&gateway).replace("upGRADE", value), &gateway);
     }
-    let two_lines = opening(&gateway).replace("connection", "keep-alive").with("Connection", "Upgrade");
+    let two_lines = opening(&gateway)
+        .replace("connection", "keep-alive")
+        .with("Connection", "Upgrade");
     expect_accepted(&two_lines, &gateway);
     let odd = opening(&gateway)
         .replace("sec-websocket-key", "\t dGhlIHNhbXBsZSBub25jZQ== ")
@@ -92,7 +132,10 @@ fn unknown_extensions_are_passed_over_whatever_their_form() {
     let gateway = gateway();
     let offers: [&[&str]; 5] = [
         &["permessage-deflate; client_max_window_bits"],
-        &["permessage-deflate; server_max_window_bits=\"10\"", "x-webkit-deflate-frame"],
+        &[
+            "permessage-deflate; server_max_window_bits=\"10\"",
+            "x-webkit-deflate-frame",
+        ],
         &[" a ;b ; c=d,\te;f=\"g\" , , h"],
         &["foo;bar=\"a\\bc\""],
         &["A", "b", "c; d=1; e=2"],
@@ -106,7 +149,11 @@ fn unknown_extensions_are_passed_over_whatever_their_form() {
         client.send(&opening.bytes());
         let response = client.response();
         assert_eq!(response.status, 101, "{lines:?}: {response:?}");
-        assert_eq!(response.header("Sec-WebSocket-Extensions"), None, "{lines:?}");
+        assert_eq!(
+            response.header("Sec-WebSocket-Extensions"),
+            None,
+            "{lines:?}"
+        );
     }
 }
 
@@ -114,7 +161,15 @@ fn unknown_extensions_are_passed_over_whatever_their_form() {
 #[test]
 fn malformed_extensions_are_refused() {
     let gateway = gateway();
-    for value in ["a;=b", "a; b=", "a b", "a;b=\"unended", "=x", "a;b=\"not a token\"", "a;;b"] {
+    for value in [
+        "a;=b",
+        "a; b=",
+        "a b",
+        "a;b=\"unended",
+        "=x",
+        "a;b=\"not a token\"",
+        "a;;b",
+    ] {
         let opening = opening(&gateway).with("Sec-WebSocket-Extensions", value);
         expect_refusal(&gateway, &opening.bytes(), 400, "header_malformed");
     }
@@ -186,14 +241,20 @@ fn a_huge_head_is_refused_in_bounded_memory() {
     while sent < 16 * 1024 * 1024 && client.try_send(&line).is_ok() {
         sent += line.len();
     }
-    assert!(sent < 16 * 1024 * 1024, "the gateway swallowed a head of {sent} bytes");
+    assert!(
+        sent < 16 * 1024 * 1024,
+        "the gateway swallowed a head of {sent} bytes"
+    );
     // The rest of the head may already have reset the socket, so the answer need not arrive.
     if let Ok(response) = client.try_response() {
         assert!(matches!(response.status, 400 | 431), "{response:?}");
     }
     client.drain_to_end(CLOSE_DEADLINE);
     let after = gateway.rss_kib();
-    assert!(after < before + 2048, "memory grew from {before} to {after} KiB");
+    assert!(
+        after < before + 2048,
+        "memory grew from {before} to {after} KiB"
+    );
 }
 
 /// The same for one line without end, and for lines without number.
@@ -219,7 +280,10 @@ fn a_long_line_and_many_lines_are_refused() {
 /// `limits.request_head`: a client has that long for its head, however it spends the time.
 #[test]
 fn a_slow_head_is_ended_by_its_deadline() {
-    let gateway = Gateway::start(&format!("[limits]\nrequest_head = \"300ms\"\n{}", configuration::echo()));
+    let gateway = Gateway::start(&format!(
+        "[limits]\nrequest_head = \"300ms\"\n{}",
+        configuration::echo()
+    ));
     let head = opening(&gateway).bytes();
 
     let mut silent = Client::connect(gateway.public());
@@ -237,7 +301,10 @@ fn a_slow_head_is_ended_by_its_deadline() {
         if dribbling.try_send(&[byte]).is_err() {
             break;
         }
-        assert!(started.elapsed() < CLOSE_DEADLINE, "dribbling keeps a head open");
+        assert!(
+            started.elapsed() < CLOSE_DEADLINE,
+            "dribbling keeps a head open"
+        );
     }
     gateway.wait_metric("smeuse_handshakes_in_progress", 0.0);
 }
@@ -245,9 +312,15 @@ fn a_slow_head_is_ended_by_its_deadline() {
 /// The deadline is the head's: a session that is open lives on.
 #[test]
 fn the_deadline_of_the_head_does_not_end_sessions() {
-    let gateway = Gateway::start(&format!("[limits]\nrequest_head = \"200ms\"\n{}", configuration::echo()));
+    let gateway = Gateway::start(&format!(
+        "[limits]\nrequest_head = \"200ms\"\n{}",
+        configuration::echo()
+    ));
     let mut client = Client::open(gateway.public(), ECHO_PATH);
-    assert!(client.is_silent_for(Duration::from_millis(500)), "the session was disturbed");
+    assert!(
+        client.is_silent_for(Duration::from_millis(500)),
+        "the session was disturbed"
+    );
     client.send_binary(b"still here");
     client.expect_message(BINARY, b"still here");
 }

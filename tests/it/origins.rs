@@ -11,7 +11,10 @@ fn gateway() -> Gateway {
     let rules = [
         ("same", r#"allowed_origins = ["same-origin"]"#),
         ("loopback", r#"allowed_origins = ["loopback"]"#),
-        ("exact", r#"allowed_origins = ["https://app.example.com", "http://other.example:8080"]"#),
+        (
+            "exact",
+            r#"allowed_origins = ["https://app.example.com", "http://other.example:8080"]"#,
+        ),
         ("wild", r#"allowed_origins = ["https://*.example.com"]"#),
         ("any", r#"allowed_origins = ["*"]"#),
         ("strict", "missing_origin = \"refuse\""),
@@ -22,7 +25,9 @@ fn gateway() -> Gateway {
 }
 
 fn request(gateway: &Gateway, rule: &str, host: &str, origin: &str) -> Opening {
-    Opening::new(gateway.public(), &format!("/{rule}")).replace("Host", host).with("Origin", origin)
+    Opening::new(gateway.public(), &format!("/{rule}"))
+        .replace("Host", host)
+        .with("Origin", origin)
 }
 
 /// Opens from this origin under this rule, and insists that it is as said.
@@ -48,7 +53,11 @@ fn same_origin_is_host_and_port_of_the_request() {
         ("gw.example:15670", "http://gw.example", false),
         ("gw.example:15670", "http://gw.example:15671", false),
         ("gw.example:15670", "http://evil.example:15670", false),
-        ("gw.example:15670", "http://gw.example:15670.evil.example", false),
+        (
+            "gw.example:15670",
+            "http://gw.example:15670.evil.example",
+            false,
+        ),
         ("gw.example:15670", "null", false),
     ] {
         check(&gateway, "same", host, origin, allowed);
@@ -125,9 +134,27 @@ fn a_star_allows_every_origin() {
 #[test]
 fn the_default_is_same_origin_and_loopback() {
     let gateway = gateway();
-    check(&gateway, "default", "gw.example:15670", "http://gw.example:15670", true);
-    check(&gateway, "default", "gw.example:15670", "http://localhost:5173", true);
-    check(&gateway, "default", "gw.example:15670", "https://public.example", false);
+    check(
+        &gateway,
+        "default",
+        "gw.example:15670",
+        "http://gw.example:15670",
+        true,
+    );
+    check(
+        &gateway,
+        "default",
+        "gw.example:15670",
+        "http://localhost:5173",
+        true,
+    );
+    check(
+        &gateway,
+        "default",
+        "gw.example:15670",
+        "https://public.example",
+        false,
+    );
 }
 
 /// A program sends no origin: allowed by default, refused where the service says so.
@@ -138,13 +165,17 @@ fn a_missing_origin_is_the_services_choice() {
     let request = Opening::new(gateway.public(), "/strict").bytes();
     expect_refusal(&gateway, &request, 403, "origin_missing");
     let own = format!("http://{}", gateway.public());
-    Client::open_by(&Opening::new(gateway.public(), "/strict").with("Origin", &own), gateway.public());
+    Client::open_by(
+        &Opening::new(gateway.public(), "/strict").with("Origin", &own),
+        gateway.public(),
+    );
 }
 
 /// Two origins are no origin: whichever is believed, the other could have been meant.
 #[test]
 fn two_origins_are_refused() {
     let gateway = gateway();
-    let request = request(&gateway, "any", "gw.example", "https://a.example").with("Origin", "https://b.example");
+    let request = request(&gateway, "any", "gw.example", "https://a.example")
+        .with("Origin", "https://b.example");
     expect_refusal(&gateway, &request.bytes(), 400, "header_malformed");
 }

@@ -3,14 +3,19 @@
 
 use std::sync::Arc;
 
-use crate::harness::amqp::{self, Arguments, Builder, Frame};
+use crate::harness::amqp;
+use crate::harness::amqp::Arguments;
+use crate::harness::amqp::Builder;
+use crate::harness::amqp::Frame;
 use crate::harness::configuration;
 use crate::harness::direct::Direct;
 use crate::harness::gateway::Gateway;
-use crate::harness::negotiation::{Login, Tuning};
+use crate::harness::negotiation::Login;
+use crate::harness::negotiation::Tuning;
 use crate::harness::page::Page;
 use crate::harness::rabbitmq::RabbitMq;
-use crate::harness::{wait_until, DEADLINE};
+use crate::harness::wait_until;
+use crate::harness::DEADLINE;
 
 const FRAME_MAX: usize = 131_072;
 
@@ -25,7 +30,11 @@ impl Fixture {
         let rabbitmq = RabbitMq::shared();
         let gateway = Gateway::start(&configuration::amqp(rabbitmq.uri()));
         let direct = Direct::connect(&rabbitmq);
-        Self { gateway, direct, rabbitmq }
+        Self {
+            gateway,
+            direct,
+            rabbitmq,
+        }
     }
 
     #[track_caller]
@@ -51,7 +60,12 @@ fn close(mut page: Page) {
 }
 
 fn consume(page: &mut Page, queue: &str) {
-    let arguments = Builder::new().short(0).short_string(queue).short_string("c").octet(0).table(&[]);
+    let arguments = Builder::new()
+        .short(0)
+        .short_string(queue)
+        .short_string("c")
+        .octet(0)
+        .table(&[]);
     page.send(&amqp::method(1, amqp::CONSUME, &arguments));
     page.expect_method(amqp::CONSUME_OK);
 }
@@ -82,7 +96,9 @@ fn publishes_of_a_page_reach_a_consumer_at_the_broker() {
     let fixture = Fixture::new();
     let queue = fixture.direct.queue();
     let mut page = fixture.channel();
-    let bodies: Vec<Vec<u8>> = (0..500_usize).map(|number| vec![number as u8; number * 7]).collect();
+    let bodies: Vec<Vec<u8>> = (0..500_usize)
+        .map(|number| vec![number as u8; number * 7])
+        .collect();
     for body in &bodies {
         page.send(&amqp::publish(1, &queue, body, FRAME_MAX));
     }
@@ -99,12 +115,17 @@ fn publishes_at_the_broker_reach_a_page() {
     let mut page = fixture.channel();
     consume(&mut page, &queue);
     for number in 0..500_usize {
-        fixture.direct.publish(&queue, &vec![number as u8; number * 7]);
+        fixture
+            .direct
+            .publish(&queue, &vec![number as u8; number * 7]);
     }
     for number in 0..500_usize {
         let (tag, body) = delivery(&mut page);
         assert_eq!(tag, number as u64 + 1);
-        assert!(body == vec![number as u8; number * 7], "delivery {tag} is another");
+        assert!(
+            body == vec![number as u8; number * 7],
+            "delivery {tag} is another"
+        );
     }
     fixture.direct.delete(&queue);
 }
@@ -115,14 +136,18 @@ fn ten_thousand_publishes_before_an_orderly_close_are_all_there() {
     let fixture = Fixture::new();
     let queue = fixture.direct.queue();
     let mut page = fixture.channel();
-    let publishes: Vec<u8> =
-        (0_u32..10_000).flat_map(|number| amqp::publish(1, &queue, &number.to_be_bytes(), FRAME_MAX)).collect();
+    let publishes: Vec<u8> = (0_u32..10_000)
+        .flat_map(|number| amqp::publish(1, &queue, &number.to_be_bytes(), FRAME_MAX))
+        .collect();
     for message in publishes.chunks(50_000) {
         page.send(message);
     }
     close(page);
     let bodies = fixture.direct.take(&queue, 10_000);
-    let in_order = bodies.iter().enumerate().all(|(number, body)| *body == (number as u32).to_be_bytes());
+    let in_order = bodies
+        .iter()
+        .enumerate()
+        .all(|(number, body)| *body == (number as u32).to_be_bytes());
     assert!(in_order, "not the publishes in order");
     fixture.direct.delete(&queue);
 }
@@ -142,7 +167,9 @@ fn what_a_vanished_page_has_not_acknowledged_is_requeued() {
     }
     assert_eq!(fixture.direct.waiting(&queue), 0);
     page.client.reset();
-    wait_until("the messages to be back in the queue", DEADLINE, || fixture.direct.waiting(&queue) == 10);
+    wait_until("the messages to be back in the queue", DEADLINE, || {
+        fixture.direct.waiting(&queue) == 10
+    });
     fixture.gateway.wait_nothing_left();
     fixture.direct.delete(&queue);
 }
@@ -154,7 +181,9 @@ fn a_large_body_goes_there_and_back() {
     let queue = fixture.direct.queue();
     let mut page = fixture.channel();
     consume(&mut page, &queue);
-    let body: Vec<u8> = (0..10_000_000_u32).map(|index| (index % 251) as u8).collect();
+    let body: Vec<u8> = (0..10_000_000_u32)
+        .map(|index| (index % 251) as u8)
+        .collect();
     page.send(&amqp::publish(1, &queue, &body, FRAME_MAX));
     assert!(delivery(&mut page).1 == body, "another body came back");
     fixture.direct.delete(&queue);
@@ -166,10 +195,22 @@ fn the_brokers_own_text_reaches_the_page() {
     let fixture = Fixture::new();
     let mut page = fixture.channel();
     // basic.publish with the flag `immediate`, which RabbitMQ does not implement.
-    let arguments = Builder::new().short(0).short_string("").short_string("q").octet(2);
+    let arguments = Builder::new()
+        .short(0)
+        .short_string("")
+        .short_string("q")
+        .octet(2);
     page.send(&amqp::method(1, amqp::PUBLISH, &arguments));
     let content = amqp::publish(1, "q", b"x", FRAME_MAX);
-    let method = amqp::method(1, amqp::PUBLISH, &Builder::new().short(0).short_string("").short_string("q").octet(0));
+    let method = amqp::method(
+        1,
+        amqp::PUBLISH,
+        &Builder::new()
+            .short(0)
+            .short_string("")
+            .short_string("q")
+            .octet(0),
+    );
     page.send(&content[method.len()..]);
     let (code, text) = page.expect_connection_close();
     assert_eq!(code, 540, "{text}");
@@ -185,7 +226,11 @@ fn the_brokers_own_text_reaches_the_page() {
 fn a_channel_error_leaves_the_session_open() {
     let fixture = Fixture::new();
     let mut page = fixture.channel();
-    let arguments = Builder::new().short(0).short_string("no-such-queue-anywhere").octet(1).table(&[]);
+    let arguments = Builder::new()
+        .short(0)
+        .short_string("no-such-queue-anywhere")
+        .octet(1)
+        .table(&[]);
     page.send(&amqp::method(1, amqp::QUEUE_DECLARE, &arguments));
     let closed = page.expect_method((20, 40));
     let mut arguments = closed.arguments();
@@ -201,10 +246,20 @@ fn a_channel_error_leaves_the_session_open() {
 #[test]
 fn a_refused_login_is_told_in_the_brokers_words() {
     let fixture = Fixture::new();
-    let flag = Builder::new().short_string("authentication_failure_close").octet(b't').octet(1);
-    let capabilities = Builder::new().short_string("capabilities").octet(b'F').long_string(&flag.0);
+    let flag = Builder::new()
+        .short_string("authentication_failure_close")
+        .octet(b't')
+        .octet(1);
+    let capabilities = Builder::new()
+        .short_string("capabilities")
+        .octet(b'F')
+        .long_string(&flag.0);
     let properties = Builder::new().long_string(&capabilities.0);
-    let login = Login { response: b"\0guest\0certainly wrong".to_vec(), properties, ..Login::default() };
+    let login = Login {
+        response: b"\0guest\0certainly wrong".to_vec(),
+        properties,
+        ..Login::default()
+    };
     let mut page = Page::open(&fixture.gateway);
     page.send(amqp::HEADER);
     page.expect_method(amqp::START);
@@ -222,7 +277,9 @@ fn every_channel_can_be_opened() {
     let mut page = fixture.login();
     let all: Vec<u8> = (1..=2047).flat_map(amqp::channel_open).collect();
     page.send(&all);
-    let mut opened: Vec<u16> = (1..=2047).map(|_| page.expect_method(amqp::CHANNEL_OPEN_OK).channel).collect();
+    let mut opened: Vec<u16> = (1..=2047)
+        .map(|_| page.expect_method(amqp::CHANNEL_OPEN_OK).channel)
+        .collect();
     opened.sort_unstable();
     assert!(opened.into_iter().eq(1..=2047));
     close(page);
@@ -233,7 +290,10 @@ fn every_channel_can_be_opened() {
 fn heartbeats_come_from_the_broker_itself() {
     let fixture = Fixture::new();
     let login = fixture.rabbitmq.login();
-    let tuning = Tuning { heartbeat: 1, ..login.tuning };
+    let tuning = Tuning {
+        heartbeat: 1,
+        ..login.tuning
+    };
     let mut page = Page::open(&fixture.gateway).logged_in(&Login { tuning, ..login });
     for _ in 0..2 {
         assert_eq!(page.read_frame().kind, amqp::HEARTBEAT);
@@ -245,10 +305,17 @@ fn heartbeats_come_from_the_broker_itself() {
 #[test]
 fn a_page_without_a_password_is_logged_in_by_the_service() {
     let rabbitmq = RabbitMq::shared();
-    let gateway = Gateway::start(&configuration::amqp_with(rabbitmq.uri(), "login = \"service\""));
+    let gateway = Gateway::start(&configuration::amqp_with(
+        rabbitmq.uri(),
+        "login = \"service\"",
+    ));
     let direct = Direct::connect(&rabbitmq);
     let queue = direct.queue();
-    let login = Login { response: b"\0nobody\0nothing".to_vec(), vhost: "anywhere".to_owned(), ..Login::default() };
+    let login = Login {
+        response: b"\0nobody\0nothing".to_vec(),
+        vhost: "anywhere".to_owned(),
+        ..Login::default()
+    };
     // A URI without a vhost leaves the client's own in place, so it must be one that exists.
     let vhost = rabbitmq.login().vhost;
     let mut page = Page::open(&gateway).logged_in(&Login { vhost, ..login });

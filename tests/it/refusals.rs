@@ -2,10 +2,13 @@
 //! metric, log line, and the socket's end at once.
 
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
-use crate::harness::opening::{Opening, KEY};
-use crate::harness::refusal::{expect_refusal, expect_refused};
+use crate::harness::opening::Opening;
+use crate::harness::opening::KEY;
+use crate::harness::refusal::expect_refusal;
+use crate::harness::refusal::expect_refused;
 
 fn gateway() -> Gateway {
     Gateway::start(&configuration::echo())
@@ -49,9 +52,15 @@ fn a_key_that_is_not_sixteen_bytes_in_base64_is_400_key_malformed() {
 fn another_version_is_426_with_the_version_spoken() {
     let gateway = gateway();
     for version in ["8", "7", "12", "14", "0", "013", "13, 8", "thirteen", ""] {
-        let request = opening(&gateway).replace("Sec-WebSocket-Version", version).bytes();
+        let request = opening(&gateway)
+            .replace("Sec-WebSocket-Version", version)
+            .bytes();
         let response = expect_refusal(&gateway, &request, 426, "version_not_supported");
-        assert_eq!(response.header("Sec-WebSocket-Version"), Some("13"), "{version:?}");
+        assert_eq!(
+            response.header("Sec-WebSocket-Version"),
+            Some("13"),
+            "{version:?}"
+        );
         assert_eq!(response.header("Upgrade"), Some("websocket"), "{version:?}");
     }
     let request = opening(&gateway).without("Sec-WebSocket-Version").bytes();
@@ -63,7 +72,10 @@ fn another_version_is_426_with_the_version_spoken() {
 #[test]
 fn a_plain_request_at_a_service_is_426_upgrade_required() {
     let gateway = gateway();
-    let request = format!("GET {ECHO_PATH} HTTP/1.1\r\nHost: {}\r\n\r\n", gateway.public());
+    let request = format!(
+        "GET {ECHO_PATH} HTTP/1.1\r\nHost: {}\r\n\r\n",
+        gateway.public()
+    );
     let response = expect_refusal(&gateway, request.as_bytes(), 426, "upgrade_required");
     assert_eq!(response.header("Upgrade"), Some("websocket"));
     assert_eq!(response.header("Sec-WebSocket-Version"), Some("13"));
@@ -88,7 +100,10 @@ fn half_an_upgrade_is_400_upgrade_malformed() {
 #[test]
 fn a_host_that_is_missing_or_doubled_is_400() {
     let gateway = gateway();
-    for request in [opening(&gateway).without("Host"), opening(&gateway).with("Host", "elsewhere")] {
+    for request in [
+        opening(&gateway).without("Host"),
+        opening(&gateway).with("Host", "elsewhere"),
+    ] {
         let mut client = Client::connect(gateway.public());
         client.send(&request.bytes());
         let response = client.response();
@@ -112,7 +127,9 @@ fn another_method_is_405_with_allow() {
 #[test]
 fn http_1_0_opens_nothing() {
     let gateway = gateway();
-    let request = opening(&gateway).request_line(&format!("GET {ECHO_PATH} HTTP/1.0")).bytes();
+    let request = opening(&gateway)
+        .request_line(&format!("GET {ECHO_PATH} HTTP/1.0"))
+        .bytes();
     let mut client = Client::connect(gateway.public());
     client.send(&request);
     let response = client.response();
@@ -124,7 +141,9 @@ fn http_1_0_opens_nothing() {
 fn another_path_is_404_path_not_found() {
     let gateway = gateway();
     for path in ["/", "/nowhere", "/echo/more", "/ECHO", "//echo"] {
-        let request = opening(&gateway).request_line(&format!("GET {path} HTTP/1.1")).bytes();
+        let request = opening(&gateway)
+            .request_line(&format!("GET {path} HTTP/1.1"))
+            .bytes();
         expect_refusal(&gateway, &request, 404, "path_not_found");
     }
 }
@@ -134,7 +153,9 @@ fn another_path_is_404_path_not_found() {
 fn what_a_client_wrote_cannot_forge_a_line() {
     let gateway = gateway();
     let path = format!("/{}", "p".repeat(4000));
-    let request = opening(&gateway).request_line(&format!("GET {path} HTTP/1.1")).bytes();
+    let request = opening(&gateway)
+        .request_line(&format!("GET {path} HTTP/1.1"))
+        .bytes();
     let response = expect_refusal(&gateway, &request, 404, "path_not_found");
     assert!(response.body.len() < 400, "{}", response.body);
 }
@@ -143,7 +164,11 @@ fn what_a_client_wrote_cannot_forge_a_line() {
 #[test]
 fn what_is_not_http_is_ended() {
     let gateway = gateway();
-    for bytes in [b"AMQP\x00\x00\x09\x01".as_slice(), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\r\n\0\0\r\n\r\n"] {
+    for bytes in [
+        b"AMQP\x00\x00\x09\x01".as_slice(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\r\n\0\0\r\n\r\n",
+    ] {
         let mut client = Client::connect(gateway.public());
         client.send(bytes);
         client.finish_sending();
@@ -156,8 +181,13 @@ fn what_is_not_http_is_ended() {
 #[test]
 fn a_refusal_is_read_even_if_frames_came_with_the_request() {
     let gateway = gateway();
-    let mut request = opening(&gateway).request_line("GET /nowhere HTTP/1.1").bytes();
-    request.extend(crate::harness::websocket::frame(crate::harness::websocket::BINARY, &[0; 10_000]));
+    let mut request = opening(&gateway)
+        .request_line("GET /nowhere HTTP/1.1")
+        .bytes();
+    request.extend(crate::harness::websocket::frame(
+        crate::harness::websocket::BINARY,
+        &[0; 10_000],
+    ));
     let mut client = Client::connect(gateway.public());
     client.send(&request);
     expect_refused(&mut client, 404, "path_not_found");
@@ -167,11 +197,20 @@ fn a_refusal_is_read_even_if_frames_came_with_the_request() {
 #[test]
 fn refusals_leave_no_socket_behind() {
     let gateway = gateway();
-    expect_refusal(&gateway, &opening(&gateway).without("Sec-WebSocket-Key").bytes(), 400, "key_missing");
+    expect_refusal(
+        &gateway,
+        &opening(&gateway).without("Sec-WebSocket-Key").bytes(),
+        400,
+        "key_missing",
+    );
     let before = crate::harness::process::open_fds(gateway.pid());
     for _ in 0..100 {
         let mut client = Client::connect(gateway.public());
-        client.send(&opening(&gateway).replace("Sec-WebSocket-Version", "8").bytes());
+        client.send(
+            &opening(&gateway)
+                .replace("Sec-WebSocket-Version", "8")
+                .bytes(),
+        );
         expect_refused(&mut client, 426, "version_not_supported");
     }
     crate::harness::wait_until("the sockets to be closed", crate::harness::DEADLINE, || {

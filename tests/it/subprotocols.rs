@@ -2,7 +2,8 @@
 //! answered, and that none is that was not offered.
 
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, AMQP_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::AMQP_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::refusal::expect_refusal;
@@ -14,7 +15,9 @@ fn gateway() -> Gateway {
 
 fn offering(gateway: &Gateway, lines: &[&str]) -> Opening {
     let opening = Opening::new(gateway.public(), AMQP_PATH);
-    lines.iter().fold(opening, |opening, line| opening.subprotocols(line))
+    lines
+        .iter()
+        .fold(opening, |opening, line| opening.subprotocols(line))
 }
 
 #[track_caller]
@@ -46,7 +49,11 @@ fn the_first_offer_that_begins_with_amqp_is_chosen() {
         (&["  mqtt ,\tamqp  ,"], "amqp"),
     ];
     for (lines, chosen) in cases {
-        assert_eq!(answered(&gateway, lines).as_deref(), Some(chosen), "{lines:?}");
+        assert_eq!(
+            answered(&gateway, lines).as_deref(),
+            Some(chosen),
+            "{lines:?}"
+        );
     }
 }
 
@@ -63,9 +70,19 @@ fn the_log_names_the_choice() {
 #[test]
 fn only_unknown_offers_are_refused() {
     let gateway = gateway();
-    let offers: [&[&str]; 4] = [&["mqtt"], &["mqtt, stomp"], &["mqtt", "xamqp"], &["v12.stomp, a, b, c"]];
+    let offers: [&[&str]; 4] = [
+        &["mqtt"],
+        &["mqtt, stomp"],
+        &["mqtt", "xamqp"],
+        &["v12.stomp, a, b, c"],
+    ];
     for lines in offers {
-        expect_refusal(&gateway, &offering(&gateway, lines).bytes(), 400, "subprotocol_not_acceptable");
+        expect_refusal(
+            &gateway,
+            &offering(&gateway, lines).bytes(),
+            400,
+            "subprotocol_not_acceptable",
+        );
     }
 }
 
@@ -73,8 +90,14 @@ fn only_unknown_offers_are_refused() {
 #[test]
 fn the_extended_handshake_is_passed_over() {
     let gateway = gateway();
-    assert_eq!(answered(&gateway, &["x-kaazing-handshake, amqp"]).as_deref(), Some("amqp"));
-    assert_eq!(answered(&gateway, &["amqp", "x-kaazing-handshake"]).as_deref(), Some("amqp"));
+    assert_eq!(
+        answered(&gateway, &["x-kaazing-handshake, amqp"]).as_deref(),
+        Some("amqp")
+    );
+    assert_eq!(
+        answered(&gateway, &["amqp", "x-kaazing-handshake"]).as_deref(),
+        Some("amqp")
+    );
     let alone = offering(&gateway, &["x-kaazing-handshake"]).bytes();
     expect_refusal(&gateway, &alone, 400, "subprotocol_not_acceptable");
 }
@@ -84,6 +107,11 @@ fn the_extended_handshake_is_passed_over() {
 fn an_offer_outside_the_grammar_is_malformed() {
     let gateway = gateway();
     for line in ["am qp", "amqp;q=1", "\"amqp\"", "amqp, mq/tt", "amqp\u{e9}"] {
-        expect_refusal(&gateway, &offering(&gateway, &[line]).bytes(), 400, "header_malformed");
+        expect_refusal(
+            &gateway,
+            &offering(&gateway, &[line]).bytes(),
+            400,
+            "header_malformed",
+        );
     }
 }

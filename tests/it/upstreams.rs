@@ -2,13 +2,16 @@
 //! address behind proxies.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::time::Duration;
+use std::time::Instant;
 
 use crate::harness::amqp;
 use crate::harness::broker::Broker;
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, AMQP_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::AMQP_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::negotiation::Login;
 use crate::harness::opening::Opening;
@@ -24,7 +27,9 @@ fn serve(peer: &mut Peer) -> io::Result<()> {
 /// An address nobody listens on: the port was free a moment ago.
 fn nobody() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound listener has an address")
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
 }
 
 /// Says the protocol header and insists on a Close with 1013 whose reason has these words in it.
@@ -38,7 +43,9 @@ fn expect_unreachable(gateway: &Gateway, words: &[&str]) {
         assert!(end.reason.contains(word), "no {word:?} in {:?}", end.reason);
     }
     assert!(end.frames.is_empty(), "AMQP had not started: {end:?}");
-    gateway.log_line("session ended", |line| line["by"] == "broker" && line["reason"] == "unreachable");
+    gateway.log_line("session ended", |line| {
+        line["by"] == "broker" && line["reason"] == "unreachable"
+    });
 }
 
 /// The URIs are tried in order, and the first that answers is taken.
@@ -48,8 +55,14 @@ fn the_second_broker_is_asked_if_the_first_is_down() {
     let uris = [format!("amqp://{}", nobody()), broker.uri().to_string()];
     let gateway = Gateway::start(&configuration::amqp_to(&uris, ""));
     Page::login(&gateway).open_channel(1);
-    assert_eq!(gateway.metric("smeuse_upstream_connects_total{outcome=\"refused\"}"), 1.0);
-    assert_eq!(gateway.metric("smeuse_upstream_connects_total{outcome=\"connected\"}"), 1.0);
+    assert_eq!(
+        gateway.metric("smeuse_upstream_connects_total{outcome=\"refused\"}"),
+        1.0
+    );
+    assert_eq!(
+        gateway.metric("smeuse_upstream_connects_total{outcome=\"connected\"}"),
+        1.0
+    );
 }
 
 /// A broker that accepts but closes, or does not speak AMQP, counts as down as well.
@@ -61,7 +74,11 @@ fn a_broker_that_does_not_answer_as_one_is_passed_over() {
         peer.read_to_end()
     });
     let broker = Broker::polite();
-    let uris = [closing.uri().to_string(), talking.uri().to_string(), broker.uri().to_string()];
+    let uris = [
+        closing.uri().to_string(),
+        talking.uri().to_string(),
+        broker.uri().to_string(),
+    ];
     let gateway = Gateway::start(&configuration::amqp_to(&uris, ""));
     Page::login(&gateway).open_channel(1);
 }
@@ -80,12 +97,21 @@ fn nobody_listening_is_1013_and_says_who() {
 #[test]
 fn a_broker_that_never_answers_is_1013_after_the_deadline() {
     let broker = Broker::start(Peer::read_to_end);
-    let gateway = Gateway::start(&configuration::amqp_with(broker.uri(), "connect_deadline = \"300ms\""));
+    let gateway = Gateway::start(&configuration::amqp_with(
+        broker.uri(),
+        "connect_deadline = \"300ms\"",
+    ));
     let started = Instant::now();
     expect_unreachable(&gateway, &["did not answer"]);
     let elapsed = started.elapsed();
-    assert!((Duration::from_millis(300)..Duration::from_secs(2)).contains(&elapsed), "{elapsed:?}");
-    assert_eq!(gateway.metric("smeuse_upstream_connects_total{outcome=\"deadline\"}"), 1.0);
+    assert!(
+        (Duration::from_millis(300)..Duration::from_secs(2)).contains(&elapsed),
+        "{elapsed:?}"
+    );
+    assert_eq!(
+        gateway.metric("smeuse_upstream_connects_total{outcome=\"deadline\"}"),
+        1.0
+    );
     gateway.wait_nothing_left();
 }
 
@@ -99,7 +125,10 @@ fn a_uris_password_is_never_shown() {
     let end = page.read_to_end();
     assert!(!end.reason.contains("sesame"), "{end:?}");
     gateway.log_line("session ended", |_| true);
-    assert!(gateway.log().iter().all(|line| !line.to_string().contains("sesame")));
+    assert!(gateway
+        .log()
+        .iter()
+        .all(|line| !line.to_string().contains("sesame")));
     assert!(!gateway.admin("GET", "/readyz").body.contains("sesame"));
 }
 
@@ -130,16 +159,25 @@ fn amqps_refuses_another_authority_and_another_name() {
 
     let stranger = Authority::new();
     let tls = format!("tls = {{ ca = {:?} }}", stranger.path());
-    let gateway = Gateway::start(&configuration::amqp_with(format!("amqps://localhost:{port}"), &tls));
+    let gateway = Gateway::start(&configuration::amqp_with(
+        format!("amqps://localhost:{port}"),
+        &tls,
+    ));
     expect_unreachable(&gateway, &["certificate"]);
 
     let gateway = Gateway::start(&configuration::amqp(format!("amqps://localhost:{port}")));
     expect_unreachable(&gateway, &["certificate"]);
 
     let tls = format!("tls = {{ ca = {:?} }}", authority.path());
-    let gateway = Gateway::start(&configuration::amqp_with(format!("amqps://127.0.0.1:{port}"), &tls));
+    let gateway = Gateway::start(&configuration::amqp_with(
+        format!("amqps://127.0.0.1:{port}"),
+        &tls,
+    ));
     expect_unreachable(&gateway, &["certificate"]);
-    assert_eq!(gateway.metric("smeuse_upstream_connects_total{outcome=\"tls_failed\"}"), 1.0);
+    assert_eq!(
+        gateway.metric("smeuse_upstream_connects_total{outcome=\"tls_failed\"}"),
+        1.0
+    );
 }
 
 /// `tls.server_name`: the name to ask for and to verify, when it is not the URI's.
@@ -148,7 +186,10 @@ fn amqps_verifies_the_configured_name() {
     let authority = Authority::new();
     let identity = authority.issue(&["rabbit.internal"]);
     let broker = Broker::start_tls(identity.server_config(None), serve);
-    let tls = format!("tls = {{ ca = {:?}, server_name = \"rabbit.internal\" }}", authority.path());
+    let tls = format!(
+        "tls = {{ ca = {:?}, server_name = \"rabbit.internal\" }}",
+        authority.path()
+    );
     let uri = format!("amqps://127.0.0.1:{}", broker.address().port());
     let gateway = Gateway::start(&configuration::amqp_with(uri, &tls));
     Page::login(&gateway).open_channel(1);
@@ -163,7 +204,10 @@ fn amqps_shows_the_client_certificate() {
     let uri = format!("amqps://localhost:{}", broker.address().port());
     let client = authority.issue(&["gateway"]);
     let (certificate, key) = (client.certificate_path(), client.key_path());
-    let with = format!("tls = {{ ca = {:?}, certificate = {certificate:?}, key = {key:?} }}", authority.path());
+    let with = format!(
+        "tls = {{ ca = {:?}, certificate = {certificate:?}, key = {key:?} }}",
+        authority.path()
+    );
     let gateway = Gateway::start(&configuration::amqp_with(&uri, &with));
     Page::login(&gateway).open_channel(1);
 
@@ -197,7 +241,9 @@ fn login_through(gateway: &Gateway, header: Option<(&str, &str)>) -> SocketAddr 
     }
     let client = Client::open_by(&opening, gateway.public());
     let address = client.local_address();
-    Page::over(client).logged_in(&Login::default()).open_channel(1);
+    Page::over(client)
+        .logged_in(&Login::default())
+        .open_channel(1);
     address
 }
 
@@ -205,27 +251,50 @@ fn login_through(gateway: &Gateway, header: Option<(&str, &str)>) -> SocketAddr 
 #[test]
 fn the_proxy_protocols_text_names_the_client() {
     let broker = proxied_broker(1);
-    let gateway = Gateway::start(&configuration::amqp_with(broker.uri(), "proxy_protocol = \"v1\""));
+    let gateway = Gateway::start(&configuration::amqp_with(
+        broker.uri(),
+        "proxy_protocol = \"v1\"",
+    ));
     let client = login_through(&gateway, None);
     let received = broker.received(0);
-    let line = received.split(|byte| *byte == b'\n').next().expect("a line");
+    let line = received
+        .split(|byte| *byte == b'\n')
+        .next()
+        .expect("a line");
     let line = String::from_utf8(line.to_vec()).expect("ASCII");
     let words: Vec<_> = line.split([' ', '\r']).collect();
     let port = client.port().to_string();
-    assert_eq!(words[..5], ["PROXY", "TCP4", "127.0.0.1", "127.0.0.1", &port], "{line}");
-    assert!(words[5].parse::<u16>().is_ok() && words.len() == 7, "{line}");
+    assert_eq!(
+        words[..5],
+        ["PROXY", "TCP4", "127.0.0.1", "127.0.0.1", &port],
+        "{line}"
+    );
+    assert!(
+        words[5].parse::<u16>().is_ok() && words.len() == 7,
+        "{line}"
+    );
 }
 
 /// `proxy_protocol = "v2"`: the binary form.
 #[test]
 fn the_proxy_protocols_binary_names_the_client() {
     let broker = proxied_broker(2);
-    let gateway = Gateway::start(&configuration::amqp_with(broker.uri(), "proxy_protocol = \"v2\""));
+    let gateway = Gateway::start(&configuration::amqp_with(
+        broker.uri(),
+        "proxy_protocol = \"v2\"",
+    ));
     let client = login_through(&gateway, None);
     let received = broker.received(0);
     assert_eq!(received[..12], *b"\r\n\r\n\0\r\nQUIT\n");
-    assert_eq!(received[12..14], [0x21, 0x11], "not PROXY over TCP and IPv4");
-    assert!(received[14..16] == 12_u16.to_be_bytes(), "not 12 bytes of addresses");
+    assert_eq!(
+        received[12..14],
+        [0x21, 0x11],
+        "not PROXY over TCP and IPv4"
+    );
+    assert!(
+        received[14..16] == 12_u16.to_be_bytes(),
+        "not 12 bytes of addresses"
+    );
     assert_eq!(received[16..20], [127, 0, 0, 1]);
     assert_eq!(received[24..26], client.port().to_be_bytes());
 }
@@ -239,27 +308,43 @@ fn a_trusted_proxys_word_names_the_client() {
         ("X-Forwarded-For", "192.0.2.66, 203.0.113.7, 198.51.100.1"),
         ("X-Forwarded-For", "203.0.113.7, 127.0.0.1"),
         ("Forwarded", "for=203.0.113.7"),
-        ("Forwarded", "for=192.0.2.66, for=\"203.0.113.7:4711\";proto=https;by=198.51.100.1"),
+        (
+            "Forwarded",
+            "for=192.0.2.66, for=\"203.0.113.7:4711\";proto=https;by=198.51.100.1",
+        ),
     ];
     for (name, value) in headers {
         let broker = proxied_broker(1);
-        let text = trusted.to_owned() + &configuration::amqp_with(broker.uri(), "proxy_protocol = \"v1\"");
+        let text =
+            trusted.to_owned() + &configuration::amqp_with(broker.uri(), "proxy_protocol = \"v1\"");
         let gateway = Gateway::start(&text);
         login_through(&gateway, Some((name, value)));
         let received = broker.received(0);
-        assert!(received.starts_with(b"PROXY TCP4 203.0.113.7 "), "{name}: {value}");
+        assert!(
+            received.starts_with(b"PROXY TCP4 203.0.113.7 "),
+            "{name}: {value}"
+        );
         let line = gateway.log_line("session opened", |_| true);
-        assert!(line["client"].as_str().is_some_and(|client| client.starts_with("203.0.113.7")), "{line}");
+        assert!(
+            line["client"]
+                .as_str()
+                .is_some_and(|client| client.starts_with("203.0.113.7")),
+            "{line}"
+        );
     }
 }
 
 /// From anybody else they do not.
 #[test]
 fn a_strangers_word_about_its_address_is_not_believed() {
-    for header in [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "for=203.0.113.7")] {
+    for header in [
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("Forwarded", "for=203.0.113.7"),
+    ] {
         let broker = proxied_broker(1);
         let trusted = "[proxies]\ntrusted = [\"198.51.100.1\"]\n";
-        let text = trusted.to_owned() + &configuration::amqp_with(broker.uri(), "proxy_protocol = \"v1\"");
+        let text =
+            trusted.to_owned() + &configuration::amqp_with(broker.uri(), "proxy_protocol = \"v1\"");
         let gateway = Gateway::start(&text);
         login_through(&gateway, Some(header));
         assert!(broker.received(0).starts_with(b"PROXY TCP4 127.0.0.1 "));
@@ -271,10 +356,16 @@ fn a_strangers_word_about_its_address_is_not_believed() {
 fn a_trusted_proxy_may_name_an_ipv6_client() {
     let broker = proxied_broker(1);
     let trusted = "[proxies]\ntrusted = [\"127.0.0.1\"]\n";
-    let text = trusted.to_owned() + &configuration::amqp_with(broker.uri(), "proxy_protocol = \"v1\"");
+    let text =
+        trusted.to_owned() + &configuration::amqp_with(broker.uri(), "proxy_protocol = \"v1\"");
     let gateway = Gateway::start(&text);
     login_through(&gateway, Some(("Forwarded", "for=\"[2001:db8::17]:4711\"")));
     assert!(broker.received(0).starts_with(b"PROXY TCP6 2001:db8::17 "));
     let line = gateway.log_line("session opened", |_| true);
-    assert!(line["client"].as_str().is_some_and(|client| client.contains("2001:db8::17")), "{line}");
+    assert!(
+        line["client"]
+            .as_str()
+            .is_some_and(|client| client.contains("2001:db8::17")),
+        "{line}"
+    );
 }

@@ -1,17 +1,28 @@
 //! What a client may not do with AMQP (AMQP 0-9-1 section 4.2; issue, section 4): the specification's reply code where
 //! AMQP is up, a close code with a reason always.
 
-use crate::harness::amqp::{self, FRAME_END, FRAME_OVERHEAD};
+use crate::harness::amqp;
+use crate::harness::amqp::FRAME_END;
+use crate::harness::amqp::FRAME_OVERHEAD;
 use crate::harness::broker::Broker;
 use crate::harness::client::Client;
 use crate::harness::configuration;
 use crate::harness::gateway::Gateway;
-use crate::harness::negotiation::{self, Login, Tuning, TUNING};
-use crate::harness::page::{End, Page};
-use crate::harness::websocket::{self, TEXT};
+use crate::harness::negotiation;
+use crate::harness::negotiation::Login;
+use crate::harness::negotiation::Tuning;
+use crate::harness::negotiation::TUNING;
+use crate::harness::page::End;
+use crate::harness::page::Page;
+use crate::harness::websocket;
+use crate::harness::websocket::TEXT;
 
 /// Small limits, so that a test can step over them.
-const SMALL: Tuning = Tuning { channel_max: 7, frame_max: 4096, heartbeat: 0 };
+const SMALL: Tuning = Tuning {
+    channel_max: 7,
+    frame_max: 4096,
+    heartbeat: 0,
+};
 
 struct Fixture {
     broker: Broker,
@@ -47,7 +58,9 @@ impl Fixture {
         let _ = self.broker.outcome(number);
         let close_code = 4000 + reply_code;
         self.gateway.log_line("session ended", |line| {
-            line["by"] == "client" && line["reason"] == "amqp_violation" && line["close_code"] == close_code
+            line["by"] == "client"
+                && line["reason"] == "amqp_violation"
+                && line["close_code"] == close_code
         });
         end
     }
@@ -57,8 +70,16 @@ impl Fixture {
 #[test]
 fn a_frame_larger_than_frame_max_is_501() {
     let fixture = Fixture::new();
-    let largest = amqp::frame(amqp::CONTENT_BODY, 1, &vec![1; SMALL.frame_max as usize - FRAME_OVERHEAD]);
-    let too_large = amqp::frame(amqp::CONTENT_BODY, 1, &vec![1; SMALL.frame_max as usize - FRAME_OVERHEAD + 1]);
+    let largest = amqp::frame(
+        amqp::CONTENT_BODY,
+        1,
+        &vec![1; SMALL.frame_max as usize - FRAME_OVERHEAD],
+    );
+    let too_large = amqp::frame(
+        amqp::CONTENT_BODY,
+        1,
+        &vec![1; SMALL.frame_max as usize - FRAME_OVERHEAD + 1],
+    );
     fixture.expect_violation(&too_large, 501);
     fixture.expect_violation(&too_large[..7], 501);
     fixture.expect_violation(b"\x01\x00\x00\xff\xff\xff\xff", 501);
@@ -80,7 +101,10 @@ fn a_wrong_end_octet_is_501() {
     }
     for number in 0..fixture.broker.accepted() {
         let received = fixture.broker.received(number);
-        assert!(!received.ends_with(&[0xff]), "a broken frame reached the broker");
+        assert!(
+            !received.ends_with(&[0xff]),
+            "a broken frame reached the broker"
+        );
     }
 }
 
@@ -113,7 +137,12 @@ fn a_channel_above_channel_max_is_504() {
 fn frames_before_a_violation_reach_the_broker() {
     let fixture = Fixture::new();
     let before = amqp::publish(1, "q", b"before", 4096);
-    let bytes = [amqp::channel_open(1), before.clone(), amqp::frame(9, 0, b""), amqp::publish(1, "q", b"after", 4096)];
+    let bytes = [
+        amqp::channel_open(1),
+        before.clone(),
+        amqp::frame(9, 0, b""),
+        amqp::publish(1, "q", b"after", 4096),
+    ];
     let number = fixture.broker.accepted();
     let mut page = fixture.login();
     page.send(&bytes.concat());
@@ -130,9 +159,11 @@ fn a_text_message_is_1003() {
     page.client.send(&websocket::frame(TEXT, amqp::HEADER));
     page.read_to_end().expect_code(1003);
     let mut page = fixture.login();
-    page.client.send(&websocket::Frame::unfinished(TEXT, b"").encode());
+    page.client
+        .send(&websocket::Frame::unfinished(TEXT, b"").encode());
     page.read_to_end().expect_code(1003);
-    let ended = "smeuse_sessions_closed_total{service=\"amqp\",by=\"client\",reason=\"text_message\"}";
+    let ended =
+        "smeuse_sessions_closed_total{service=\"amqp\",by=\"client\",reason=\"text_message\"}";
     fixture.gateway.wait_metric(ended, 2.0);
 }
 
@@ -141,12 +172,21 @@ fn a_text_message_is_1003() {
 #[test]
 fn a_stream_that_is_not_amqp_is_1002() {
     let fixture = Fixture::new();
-    let before = fixture.gateway.metric("smeuse_upstream_connects_total{outcome=\"connected\"}");
-    for bytes in [b"GET / HTTP/1.1\r\n".as_slice(), b"AMQX\x00\x00\x09\x01", b"amqp\x00\x00\x09\x01", b"\x01\0\0\0\0\0\x04"] {
+    let before = fixture
+        .gateway
+        .metric("smeuse_upstream_connects_total{outcome=\"connected\"}");
+    for bytes in [
+        b"GET / HTTP/1.1\r\n".as_slice(),
+        b"AMQX\x00\x00\x09\x01",
+        b"amqp\x00\x00\x09\x01",
+        b"\x01\0\0\0\0\0\x04",
+    ] {
         let mut page = Page::open(&fixture.gateway);
         page.send(bytes);
         page.read_to_end().expect_code(1002);
-        fixture.gateway.log_line("session ended", |line| line["reason"] == "not_amqp");
+        fixture
+            .gateway
+            .log_line("session ended", |line| line["reason"] == "not_amqp");
     }
     let mut page = Page::open(&fixture.gateway);
     page.send(b"A");
@@ -157,7 +197,9 @@ fn a_stream_that_is_not_amqp_is_1002() {
     page.read_to_end().expect_code(1002);
     let ended = "smeuse_sessions_closed_total{service=\"amqp\",by=\"client\",reason=\"not_amqp\"}";
     fixture.gateway.wait_metric(ended, 5.0);
-    let after = fixture.gateway.metric("smeuse_upstream_connects_total{outcome=\"connected\"}");
+    let after = fixture
+        .gateway
+        .metric("smeuse_upstream_connects_total{outcome=\"connected\"}");
     assert_eq!(before, after, "a broker was asked");
 }
 
@@ -169,14 +211,20 @@ fn another_version_gets_the_brokers_header_and_1002() {
         peer.send(amqp::HEADER)
     });
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));
-    for header in [b"AMQP\x00\x01\x00\x00", b"AMQP\x03\x01\x00\x00", b"AMQP\x01\x01\x00\x0a", b"AMQP\x00\x00\x09\x02"] {
+    for header in [
+        b"AMQP\x00\x01\x00\x00",
+        b"AMQP\x03\x01\x00\x00",
+        b"AMQP\x01\x01\x00\x0a",
+        b"AMQP\x00\x00\x09\x02",
+    ] {
         let mut client = Client::open(gateway.public(), configuration::AMQP_PATH);
         client.send_binary(header);
         client.expect_frame(websocket::BINARY, amqp::HEADER);
         let reason = client.expect_close_and_answer(1002);
         assert!(!reason.is_empty());
     }
-    let ended = "smeuse_sessions_closed_total{service=\"amqp\",by=\"broker\",reason=\"version_refused\"}";
+    let ended =
+        "smeuse_sessions_closed_total{service=\"amqp\",by=\"broker\",reason=\"version_refused\"}";
     gateway.wait_metric(ended, 4.0);
     gateway.wait_nothing_left();
 }
@@ -186,14 +234,25 @@ fn another_version_gets_the_brokers_header_and_1002() {
 fn a_client_is_held_to_what_it_asked_for() {
     let broker = Broker::polite();
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));
-    let login = || Login { tuning: Tuning { channel_max: 3, frame_max: 8192, heartbeat: 0 }, ..Login::default() };
+    let login = || Login {
+        tuning: Tuning {
+            channel_max: 3,
+            frame_max: 8192,
+            heartbeat: 0,
+        },
+        ..Login::default()
+    };
     let mut page = Page::open(&gateway).logged_in(&login());
     assert_eq!(page.offered, Some(TUNING));
     page.open_channel(3);
     page.send(&amqp::channel_open(4));
     page.read_to_end().expect_code(4504);
     let mut page = Page::open(&gateway).logged_in(&login());
-    page.send(&amqp::frame(amqp::CONTENT_BODY, 1, &vec![0; 8192 - FRAME_OVERHEAD + 1]));
+    page.send(&amqp::frame(
+        amqp::CONTENT_BODY,
+        1,
+        &vec![0; 8192 - FRAME_OVERHEAD + 1],
+    ));
     page.read_to_end().expect_code(4501);
 }
 
@@ -201,7 +260,11 @@ fn a_client_is_held_to_what_it_asked_for() {
 #[test]
 fn a_method_out_of_order_in_the_negotiation_is_a_violation() {
     let fixture = Fixture::new();
-    let premature = [amqp::channel_open(1), negotiation::open("/"), amqp::frame(amqp::CONTENT_BODY, 1, b"x")];
+    let premature = [
+        amqp::channel_open(1),
+        negotiation::open("/"),
+        amqp::frame(amqp::CONTENT_BODY, 1, b"x"),
+    ];
     for bytes in premature {
         let number = fixture.broker.accepted();
         let mut page = Page::open(&fixture.gateway);

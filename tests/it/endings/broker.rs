@@ -3,17 +3,21 @@
 use std::io;
 use std::time::Instant;
 
-use super::{expect_forced, Fixture};
+use super::expect_forced;
+use super::Fixture;
 use crate::harness::amqp;
-use crate::harness::broker::{Broker, Gate};
+use crate::harness::broker::Broker;
+use crate::harness::broker::Gate;
 use crate::harness::client::Client;
 use crate::harness::configuration::AMQP_PATH;
 use crate::harness::ending::expect_ending;
 use crate::harness::negotiation;
 use crate::harness::page::Page;
 use crate::harness::peer::Peer;
+use crate::harness::wait_until;
 use crate::harness::websocket::BINARY;
-use crate::harness::{wait_until, CLOSE_DEADLINE, DEADLINE};
+use crate::harness::CLOSE_DEADLINE;
+use crate::harness::DEADLINE;
 
 /// broker, closed: its connection.close reaches the page with its text, then 4000 and its reply code.
 #[test]
@@ -31,14 +35,24 @@ fn broker_closed() {
         assert_eq!(page.expect_method(amqp::DELIVER).channel, 1);
         page.read_frame();
         page.read_frame();
-        assert_eq!(page.expect_connection_close(), (code, "the broker's own words".to_owned()));
+        assert_eq!(
+            page.expect_connection_close(),
+            (code, "the broker's own words".to_owned())
+        );
         page.send(&amqp::connection_close_ok());
         let end = page.read_to_end();
         end.expect_code(4000 + code);
-        assert!(end.frames.is_empty(), "something came after connection.close: {end:?}");
+        assert!(
+            end.frames.is_empty(),
+            "something came after connection.close: {end:?}"
+        );
         assert!(end.reason.contains("the broker's own words"), "{end:?}");
         fixture.expect("broker", "closed", Some(4000 + code));
-        assert_eq!(fixture.broker.outcome(0), Ok(()), "the page's close-ok did not reach the broker");
+        assert_eq!(
+            fixture.broker.outcome(0),
+            Ok(()),
+            "the page's close-ok did not reach the broker"
+        );
     }
 }
 
@@ -52,7 +66,10 @@ fn broker_closed_and_gone() {
     let fixture = Fixture::with(broker);
     let end = Page::login(&fixture.gateway).read_to_end();
     end.expect_code(4320);
-    assert_eq!(end.connection_close(), (320, "killed by an operator".to_owned()));
+    assert_eq!(
+        end.connection_close(),
+        (320, "killed by an operator".to_owned())
+    );
     fixture.expect("broker", "closed", Some(4320));
 }
 
@@ -102,7 +119,9 @@ fn broker_lost() {
     let deaths: [(&str, Death); 5] = [
         ("end", |_| Ok(())),
         ("reset", Peer::reset),
-        ("mid-frame", |peer| peer.send(&amqp::deliver(1, 1, b"never whole", 131_072)[..20])),
+        ("mid-frame", |peer| {
+            peer.send(&amqp::deliver(1, 1, b"never whole", 131_072)[..20])
+        }),
         ("wrong end octet", |peer| {
             let mut frame = amqp::channel_open_ok(1);
             *frame.last_mut().expect("an end octet") = 0;
@@ -162,7 +181,13 @@ fn broker_unreachable() {
     let mut page = Page::open(&fixture.gateway);
     page.send(amqp::HEADER);
     page.read_to_end().expect_code(1013);
-    expect_ending(&fixture.gateway, "amqp", "broker", "unreachable", Some(1013));
+    expect_ending(
+        &fixture.gateway,
+        "amqp",
+        "broker",
+        "unreachable",
+        Some(1013),
+    );
 }
 
 /// broker, login_timeout: it answered, then stopped in the middle of the login; 1013, never a hang.
@@ -183,7 +208,10 @@ fn broker_login_timeout() {
     for (script, answers) in [(after_start_ok, 1), (after_open, 2)] {
         let fixture = Fixture::with_limits(Broker::start(script));
         let mut page = Page::open(&fixture.gateway);
-        for (number, step) in negotiation::client_steps(&negotiation::Login::default()).iter().enumerate() {
+        for (number, step) in negotiation::client_steps(&negotiation::Login::default())
+            .iter()
+            .enumerate()
+        {
             if number <= answers {
                 page.send(step);
             }
@@ -208,7 +236,11 @@ fn a_dead_broker_is_told_to_every_session_at_once() {
     for page in &mut pages {
         expect_forced(&page.read_to_end(), 1014);
     }
-    assert!(started.elapsed() < CLOSE_DEADLINE, "it took {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < CLOSE_DEADLINE,
+        "it took {:?}",
+        started.elapsed()
+    );
     fixture.gateway.wait_nothing_left();
     wait_until("/readyz to say so", DEADLINE, || {
         fixture.gateway.admin("GET", "/readyz").status == 503

@@ -1,15 +1,20 @@
 //! Endings by the client.
 
-use super::{Fixture, LIMITS};
+use super::Fixture;
+use super::LIMITS;
 use crate::harness::amqp;
 use crate::harness::broker::Broker;
 use crate::harness::client::Client;
-use crate::harness::configuration::{self, ECHO_PATH};
+use crate::harness::configuration;
+use crate::harness::configuration::ECHO_PATH;
 use crate::harness::ending::expect_ending;
 use crate::harness::gateway::Gateway;
 use crate::harness::negotiation;
 use crate::harness::page::Page;
-use crate::harness::websocket::{self, Frame, BINARY, TEXT};
+use crate::harness::websocket;
+use crate::harness::websocket::Frame;
+use crate::harness::websocket::BINARY;
+use crate::harness::websocket::TEXT;
 use crate::harness::CLOSE_DEADLINE;
 
 /// client, closed: the code is the client's own, echoed.
@@ -62,7 +67,12 @@ fn client_silent() {
     let end = page.read_to_end();
     super::expect_forced(&end, 4101);
     fixture.expect("client", "silent", Some(4101));
-    assert_eq!(fixture.gateway.metric("smeuse_limits_hit_total{limit=\"silence_limit\"}"), 1.0);
+    assert_eq!(
+        fixture
+            .gateway
+            .metric("smeuse_limits_hit_total{limit=\"silence_limit\"}"),
+        1.0
+    );
 }
 
 /// client, stalled: takes no byte while bytes wait; 4102, which it cannot be told.
@@ -80,7 +90,12 @@ fn client_stalled() {
     let fixture = Fixture { broker, gateway };
     let page = Page::login(&fixture.gateway);
     fixture.expect("client", "stalled", Some(4102));
-    assert_eq!(fixture.gateway.metric("smeuse_limits_hit_total{limit=\"write_stall_limit\"}"), 1.0);
+    assert_eq!(
+        fixture
+            .gateway
+            .metric("smeuse_limits_hit_total{limit=\"write_stall_limit\"}"),
+        1.0
+    );
     drop(page);
 }
 
@@ -90,13 +105,22 @@ fn client_login_timeout() {
     for steps in 0..3 {
         let fixture = Fixture::with_limits(Broker::polite());
         let mut page = Page::open(&fixture.gateway);
-        for (number, step) in negotiation::client_steps(&negotiation::Login::default()).iter().take(steps).enumerate() {
+        for (number, step) in negotiation::client_steps(&negotiation::Login::default())
+            .iter()
+            .take(steps)
+            .enumerate()
+        {
             page.send(step);
             page.expect_method([amqp::START, amqp::TUNE][number]);
         }
         page.read_to_end().expect_code(4103);
         fixture.expect("client", "login_timeout", Some(4103));
-        assert_eq!(fixture.gateway.metric("smeuse_limits_hit_total{limit=\"login_deadline\"}"), 1.0);
+        assert_eq!(
+            fixture
+                .gateway
+                .metric("smeuse_limits_hit_total{limit=\"login_deadline\"}"),
+            1.0
+        );
     }
 }
 
@@ -105,7 +129,13 @@ fn client_login_timeout() {
 fn client_protocol_error() {
     let fixture = Fixture::new();
     let mut page = Page::login(&fixture.gateway);
-    page.client.send(&Frame { mask: None, ..Frame::new(BINARY, b"x") }.encode());
+    page.client.send(
+        &Frame {
+            mask: None,
+            ..Frame::new(BINARY, b"x")
+        }
+        .encode(),
+    );
     page.read_to_end().expect_code(1002);
     fixture.expect("client", "protocol_error", Some(1002));
 }
@@ -126,7 +156,13 @@ fn client_message_too_big() {
     let fixture = Fixture::with_limits(Broker::polite());
     let mut page = Page::login(&fixture.gateway);
     let length = websocket::Length::Announced(100_001);
-    page.client.send(&Frame { length, ..Frame::new(BINARY, b"") }.encode());
+    page.client.send(
+        &Frame {
+            length,
+            ..Frame::new(BINARY, b"")
+        }
+        .encode(),
+    );
     page.read_to_end().expect_code(1009);
     fixture.expect("client", "message_too_big", Some(1009));
 }

@@ -1,6 +1,7 @@
 //! Endings by the gateway's plan and by its operator.
 
-use super::{expect_forced, Fixture};
+use super::expect_forced;
+use super::Fixture;
 use crate::harness::broker::Broker;
 use crate::harness::configuration;
 use crate::harness::gateway::Gateway;
@@ -21,7 +22,10 @@ fn gateway_drained() {
     assert!(gateway.exit_status(DEADLINE).success());
     let lines = gateway.log_lines("session ended");
     assert_eq!(lines.len(), 1);
-    assert_eq!((lines[0]["by"].as_str(), lines[0]["reason"].as_str()), (Some("gateway"), Some("drained")));
+    assert_eq!(
+        (lines[0]["by"].as_str(), lines[0]["reason"].as_str()),
+        (Some("gateway"), Some("drained"))
+    );
     assert_eq!(lines[0]["close_code"], 1001);
     broker.wait_all_ended();
 }
@@ -59,8 +63,13 @@ fn an_operator_ends_one_session_and_no_other() {
     let path = format!("/sessions/{}", ids[0]);
     assert_eq!(fixture.gateway.admin("DELETE", &path).status, 204);
     first.read_to_end().expect_code(4100);
-    fixture.gateway.wait_metric("smeuse_sessions{service=\"amqp\"}", 1.0);
+    fixture
+        .gateway
+        .wait_metric("smeuse_sessions{service=\"amqp\"}", 1.0);
     assert_eq!(fixture.gateway.admin("DELETE", &path).status, 404);
-    assert_eq!(fixture.gateway.admin("DELETE", "/sessions/nonsense").status, 404);
+    assert_eq!(
+        fixture.gateway.admin("DELETE", "/sessions/nonsense").status,
+        404
+    );
     second.open_channel(1);
 }

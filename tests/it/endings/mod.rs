@@ -3,6 +3,7 @@
 mod broker;
 mod client;
 mod gateway;
+mod meanwhile;
 
 use crate::harness::broker::Broker;
 use crate::harness::configuration;

@@ -1,6 +1,7 @@
 //! AMQP 0-9-1 as far as the suites speak it: frames and a few methods in bytes, written apart from the gateway's own.
 
-use std::io::{self, Read};
+use std::io;
+use std::io::Read;
 
 /// The protocol header (specification section 4.2.2).
 pub(crate) const HEADER: &[u8; 8] = b"AMQP\x00\x00\x09\x01";
@@ -86,7 +87,15 @@ pub(crate) fn heartbeat() -> Vec<u8> {
 
 /// `connection.close` or `connection.close-ok`, by what is given.
 pub(crate) fn connection_close(code: u16, text: &str) -> Vec<u8> {
-    method(0, CONNECTION_CLOSE, &Builder::new().short(code).short_string(text).short(0).short(0))
+    method(
+        0,
+        CONNECTION_CLOSE,
+        &Builder::new()
+            .short(code)
+            .short_string(text)
+            .short(0)
+            .short(0),
+    )
 }
 
 pub(crate) fn connection_close_ok() -> Vec<u8> {
@@ -103,20 +112,39 @@ pub(crate) fn channel_open_ok(channel: u16) -> Vec<u8> {
 
 /// `basic.publish` to the default exchange with its content, in body frames of at most `frame_max`.
 pub(crate) fn publish(channel: u16, routing_key: &str, body: &[u8], frame_max: usize) -> Vec<u8> {
-    let arguments = Builder::new().short(0).short_string("").short_string(routing_key).octet(0);
-    [method(channel, PUBLISH, &arguments), content(channel, body, frame_max)].concat()
+    let arguments = Builder::new()
+        .short(0)
+        .short_string("")
+        .short_string(routing_key)
+        .octet(0);
+    [
+        method(channel, PUBLISH, &arguments),
+        content(channel, body, frame_max),
+    ]
+    .concat()
 }
 
 /// `basic.deliver` with its content.
 pub(crate) fn deliver(channel: u16, delivery_tag: u64, body: &[u8], frame_max: usize) -> Vec<u8> {
-    let arguments = Builder::new().short_string("c").long_long(delivery_tag).octet(0);
+    let arguments = Builder::new()
+        .short_string("c")
+        .long_long(delivery_tag)
+        .octet(0);
     let arguments = arguments.short_string("").short_string("q");
-    [method(channel, DELIVER, &arguments), content(channel, body, frame_max)].concat()
+    [
+        method(channel, DELIVER, &arguments),
+        content(channel, body, frame_max),
+    ]
+    .concat()
 }
 
 /// The content header without properties, and the body frames.
 fn content(channel: u16, body: &[u8], frame_max: usize) -> Vec<u8> {
-    let header = Builder::new().short(60).short(0).long_long(body.len() as u64).short(0);
+    let header = Builder::new()
+        .short(60)
+        .short(0)
+        .long_long(body.len() as u64)
+        .short(0);
     let mut bytes = frame(CONTENT_HEADER, channel, &header.0);
     for part in body.chunks(frame_max - FRAME_OVERHEAD) {
         bytes.extend(frame(CONTENT_BODY, channel, part));
@@ -170,7 +198,10 @@ impl Builder {
     pub(crate) fn table(self, entries: &[(&str, &str)]) -> Self {
         let mut fields = Self::new();
         for (key, value) in entries {
-            fields = fields.short_string(key).octet(b'S').long_string(value.as_bytes());
+            fields = fields
+                .short_string(key)
+                .octet(b'S')
+                .long_string(value.as_bytes());
         }
         self.long_string(&fields.0)
     }
@@ -211,7 +242,10 @@ impl Arguments<'_> {
 
     #[track_caller]
     fn take(&mut self, count: usize) -> &[u8] {
-        let (taken, rest) = self.0.split_at_checked(count).expect("the arguments are long enough");
+        let (taken, rest) = self
+            .0
+            .split_at_checked(count)
+            .expect("the arguments are long enough");
         self.0 = rest;
         taken
     }
@@ -229,7 +263,11 @@ pub(crate) fn take_frame(bytes: &mut &[u8]) -> Option<Frame> {
     let (end, rest) = rest.split_first()?;
     assert_eq!(*end, FRAME_END, "a frame ends with {end:#04x}");
     *bytes = rest;
-    Some(Frame { kind: head[0], channel: u16::from_be_bytes([head[1], head[2]]), payload: payload.to_vec() })
+    Some(Frame {
+        kind: head[0],
+        channel: u16::from_be_bytes([head[1], head[2]]),
+        payload: payload.to_vec(),
+    })
 }
 
 /// Reads one frame from a stream.
@@ -243,7 +281,14 @@ pub(crate) fn read_frame(stream: &mut impl Read) -> io::Result<Frame> {
     let mut payload = vec![0; length + 1];
     stream.read_exact(&mut payload)?;
     if payload.pop() != Some(FRAME_END) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame without end octet"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a frame without end octet",
+        ));
     }
-    Ok(Frame { kind: head[0], channel: u16::from_be_bytes([head[1], head[2]]), payload })
+    Ok(Frame {
+        kind: head[0],
+        channel: u16::from_be_bytes([head[1], head[2]]),
+        payload,
+    })
 }

@@ -3,16 +3,24 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::net::Shutdown;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
 use rustls::ServerConfig;
 
 use super::peer::Peer;
-use super::{tls, DEADLINE};
+use super::tls;
+use super::DEADLINE;
 
 /// Enough for the scripts, which keep their data on the heap; some tests run thousands of them.
 const STACK_BYTES: usize = 128 * 1024;
@@ -44,7 +52,9 @@ pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Broker {
     /// Listens on a port of its own and runs `script` for every socket it accepts.
-    pub(crate) fn start(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         Self::listen(None, script)
     }
 
@@ -69,23 +79,37 @@ impl Broker {
         script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("a bound listener has an address");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
         let shared = Arc::new(Shared::default());
-        let broker = Self { address, shared: shared.clone() };
+        let broker = Self {
+            address,
+            shared: shared.clone(),
+        };
         let script = Arc::new(script);
         thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
                 if shared.stopped.load(Ordering::Acquire) {
                     return;
                 }
-                let Some(number) = shared.add(&socket) else { continue };
+                let Some(number) = shared.add(&socket) else {
+                    continue;
+                };
                 let (shared, script, tls) = (shared.clone(), script.clone(), tls.clone());
                 let work = move || {
-                    let mut unwound = Unwound { shared: shared.clone(), number, outcome: None };
+                    let mut unwound = Unwound {
+                        shared: shared.clone(),
+                        number,
+                        outcome: None,
+                    };
                     let outcome = run(tls, socket, number, shared, &*script);
                     unwound.outcome = Some(outcome.map_err(|error| error.to_string()));
                 };
-                thread::Builder::new().stack_size(STACK_BYTES).spawn(work).expect("a thread");
+                thread::Builder::new()
+                    .stack_size(STACK_BYTES)
+                    .spawn(work)
+                    .expect("a thread");
             }
         });
         broker
@@ -107,7 +131,10 @@ impl Broker {
 
     /// Every byte read from the socket that was accepted as number `number`, from 0.
     pub(crate) fn received(&self, number: usize) -> Vec<u8> {
-        self.shared.lock().get(number).map_or_else(Vec::new, |socket| socket.received.clone())
+        self.shared
+            .lock()
+            .get(number)
+            .map_or_else(Vec::new, |socket| socket.received.clone())
     }
 
     /// Waits until that socket has brought `count` bytes, and gives all there are.
@@ -122,14 +149,19 @@ impl Broker {
     /// Waits until the script of that socket has ended, and says how; the error is a text.
     #[track_caller]
     pub(crate) fn outcome(&self, number: usize) -> Result<(), String> {
-        self.shared.wait("the broker's script to end", |sockets| sockets.get(number)?.outcome.clone())
+        self.shared.wait("the broker's script to end", |sockets| {
+            sockets.get(number)?.outcome.clone()
+        })
     }
 
     /// Waits until every script has ended.
     #[track_caller]
     pub(crate) fn wait_all_ended(&self) {
         self.shared.wait("the broker's scripts to end", |sockets| {
-            sockets.iter().all(|socket| socket.outcome.is_some()).then_some(())
+            sockets
+                .iter()
+                .all(|socket| socket.outcome.is_some())
+                .then_some(())
         });
     }
 
@@ -141,7 +173,10 @@ impl Broker {
         // The listener's thread wakes up, sees the flag and drops the listener.
         let _ = TcpStream::connect(self.address);
         for socket in self.shared.lock().iter() {
-            let _ = socket.handle.as_ref().map(|handle| handle.shutdown(Shutdown::Both));
+            let _ = socket
+                .handle
+                .as_ref()
+                .map(|handle| handle.shutdown(Shutdown::Both));
         }
     }
 }
@@ -151,7 +186,11 @@ impl Drop for Broker {
         self.kill();
         if thread::panicking() {
             for (number, socket) in self.shared.lock().iter().enumerate() {
-                eprintln!("broker socket {number}: {} bytes, {:?}", socket.received.len(), socket.outcome);
+                eprintln!(
+                    "broker socket {number}: {} bytes, {:?}",
+                    socket.received.len(),
+                    socket.outcome
+                );
             }
         }
     }
@@ -163,7 +202,11 @@ impl Shared {
         socket.set_read_timeout(Some(DEADLINE)).ok()?;
         let handle = socket.try_clone().ok();
         let mut sockets = self.lock();
-        sockets.push(Socket { handle, received: Vec::new(), outcome: None });
+        sockets.push(Socket {
+            handle,
+            received: Vec::new(),
+            outcome: None,
+        });
         self.changed.notify_all();
         Some(sockets.len() - 1)
     }
@@ -174,7 +217,9 @@ impl Shared {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Socket>> {
-        self.sockets.lock().expect("nobody panics while holding this")
+        self.sockets
+            .lock()
+            .expect("nobody panics while holding this")
     }
 
     #[track_caller]
@@ -190,7 +235,11 @@ impl Shared {
                 drop(sockets);
                 panic!("waited {DEADLINE:?} in vain for {what}");
             };
-            sockets = self.changed.wait_timeout(sockets, left).expect("nobody panics while holding this").0;
+            sockets = self
+                .changed
+                .wait_timeout(sockets, left)
+                .expect("nobody panics while holding this")
+                .0;
         }
     }
 }
@@ -208,12 +257,18 @@ impl Gate {
     pub(crate) fn pass(&self) -> io::Result<()> {
         let open = self.0 .0.lock().expect("nobody panics while holding this");
         let patience = Duration::from_secs(60);
-        let (open, _) =
-            self.0 .1.wait_timeout_while(open, patience, |open| !*open).expect("nobody panics while holding this");
+        let (open, _) = self
+            .0
+             .1
+            .wait_timeout_while(open, patience, |open| !*open)
+            .expect("nobody panics while holding this");
         if *open {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "nobody opened the gate"))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "nobody opened the gate",
+        ))
     }
 }
 
@@ -227,7 +282,12 @@ fn run(
     let handle = socket.try_clone()?;
     let mut peer = match tls {
         None => Peer::new(Box::new(socket), handle, number, shared),
-        Some(config) => Peer::new(Box::new(tls::accept(config, socket)?), handle, number, shared),
+        Some(config) => Peer::new(
+            Box::new(tls::accept(config, socket)?),
+            handle,
+            number,
+            shared,
+        ),
     };
     script(&mut peer)?;
     peer.finish()
@@ -242,7 +302,10 @@ struct Unwound {
 
 impl Drop for Unwound {
     fn drop(&mut self) {
-        let outcome = self.outcome.take().unwrap_or_else(|| Err("the script panicked".to_owned()));
+        let outcome = self
+            .outcome
+            .take()
+            .unwrap_or_else(|| Err("the script panicked".to_owned()));
         let mut sockets = self.shared.lock();
         sockets[self.number].handle = None;
         sockets[self.number].outcome = Some(outcome);

@@ -9,7 +9,10 @@ pub(crate) struct Checksum {
 
 impl Checksum {
     pub(crate) fn new() -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, bytes: 0 }
+        Self {
+            hash: 0xcbf2_9ce4_8422_2325,
+            bytes: 0,
+        }
     }
 
     pub(crate) fn add(&mut self, bytes: &[u8]) {

@@ -1,15 +1,31 @@
 //! A WebSocket client of raw bytes: it writes whatever it is told, reads exactly what comes, answers nothing by itself.
 
-use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::io;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::net::Shutdown;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::time::Duration;
+use std::time::Instant;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::Domain;
+use socket2::SockRef;
+use socket2::Socket;
+use socket2::Type;
 
-use super::http::{self, Response};
+use super::http;
+use super::http::Response;
 use super::opening::Opening;
-use super::websocket::{self, Received, BINARY, CLOSE, CONTINUATION, TEXT};
-use super::{CLOSE_DEADLINE, DEADLINE};
+use super::websocket;
+use super::websocket::Received;
+use super::websocket::BINARY;
+use super::websocket::CLOSE;
+use super::websocket::CONTINUATION;
+use super::websocket::TEXT;
+use super::CLOSE_DEADLINE;
+use super::DEADLINE;
 
 /// Anything bytes go through: a TCP socket, or TLS over one.
 pub(crate) trait Stream: Read + Write + Send {}
@@ -42,8 +58,12 @@ impl Client {
     #[track_caller]
     pub(crate) fn connect_with_small_buffer(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.set_recv_buffer_size(16 * 1024).expect("a receive buffer");
-        socket.connect_timeout(&address.into(), DEADLINE).expect("the gateway accepts");
+        socket
+            .set_recv_buffer_size(16 * 1024)
+            .expect("a receive buffer");
+        socket
+            .connect_timeout(&address.into(), DEADLINE)
+            .expect("the gateway accepts");
         Self::over_tcp(socket.into())
     }
 
@@ -57,9 +77,16 @@ impl Client {
     #[track_caller]
     pub(crate) fn over(stream: Box<dyn Stream>, socket: TcpStream) -> Self {
         socket.set_nodelay(true).expect("TCP_NODELAY");
-        socket.set_write_timeout(Some(DEADLINE)).expect("a write deadline");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a read deadline");
-        Self { stream: BufReader::new(stream), socket }
+        socket
+            .set_write_timeout(Some(DEADLINE))
+            .expect("a write deadline");
+        socket
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a read deadline");
+        Self {
+            stream: BufReader::new(stream),
+            socket,
+        }
     }
 
     /// Opens a WebSocket and insists on a 101.
@@ -84,7 +111,9 @@ impl Client {
     }
 
     pub(crate) fn local_address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("a connected socket has an address")
+        self.socket
+            .local_addr()
+            .expect("a connected socket has an address")
     }
 
     #[track_caller]
@@ -112,7 +141,10 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn send_close(&mut self, code: u16, reason: &str) {
-        self.send(&websocket::frame(CLOSE, &websocket::close_payload(code, reason)));
+        self.send(&websocket::frame(
+            CLOSE,
+            &websocket::close_payload(code, reason),
+        ));
     }
 
     /// Reads the answer to the opening handshake.
@@ -141,7 +173,11 @@ impl Client {
     /// Reads one message, in however many fragments it comes: its opcode and payload.
     #[track_caller]
     pub(crate) fn read_message(&mut self) -> (u8, Vec<u8>) {
-        let Received { mut fin, opcode, mut payload } = self.read_frame();
+        let Received {
+            mut fin,
+            opcode,
+            mut payload,
+        } = self.read_frame();
         while !fin {
             let next = self.read_frame();
             assert_eq!(next.opcode, CONTINUATION, "{next:?}");
@@ -156,7 +192,11 @@ impl Client {
     pub(crate) fn expect_message(&mut self, opcode: u8, payload: &[u8]) {
         let (found, received) = self.read_message();
         assert_eq!(found, opcode, "{:?}", String::from_utf8_lossy(&received));
-        assert!(received == payload, "another payload of {} bytes came", received.len());
+        assert!(
+            received == payload,
+            "another payload of {} bytes came",
+            received.len()
+        );
     }
 
     /// Reads one frame and insists on its opcode and payload.
@@ -165,7 +205,11 @@ impl Client {
         let frame = self.read_frame();
         assert_eq!(frame.opcode, opcode, "{frame:?}");
         assert!(frame.fin, "{frame:?}");
-        assert!(frame.payload == payload, "another payload of {} bytes came", frame.payload.len());
+        assert!(
+            frame.payload == payload,
+            "another payload of {} bytes came",
+            frame.payload.len()
+        );
     }
 
     /// Reads up to the gateway's Close frame. Pings on the way are not answered.
@@ -190,7 +234,10 @@ impl Client {
     pub(crate) fn expect_close(&mut self, code: u16) -> String {
         let closed = self.read_to_close();
         assert_eq!(closed.code, Some(code), "{closed:?}");
-        assert!(closed.before.is_empty(), "more than a Close frame came: {closed:?}");
+        assert!(
+            closed.before.is_empty(),
+            "more than a Close frame came: {closed:?}"
+        );
         self.expect_end(CLOSE_DEADLINE);
         closed.reason
     }
@@ -200,7 +247,10 @@ impl Client {
     pub(crate) fn expect_close_and_answer(&mut self, code: u16) -> String {
         let closed = self.read_to_close();
         assert_eq!(closed.code, Some(code), "{closed:?}");
-        assert!(closed.before.is_empty(), "more than a Close frame came: {closed:?}");
+        assert!(
+            closed.before.is_empty(),
+            "more than a Close frame came: {closed:?}"
+        );
         // After a violation the gateway may have gone without waiting for this.
         let _ = self.try_send(&websocket::frame(CLOSE, &code.to_be_bytes()));
         self.expect_end(CLOSE_DEADLINE);
@@ -211,13 +261,18 @@ impl Client {
     #[track_caller]
     pub(crate) fn expect_end(&mut self, deadline: Duration) {
         let started = Instant::now();
-        self.socket.set_read_timeout(Some(deadline)).expect("a read deadline");
+        self.socket
+            .set_read_timeout(Some(deadline))
+            .expect("a read deadline");
         let mut byte = [0];
         match self.stream.read(&mut byte) {
             // Then the client ends its half as well, as browsers do (RFC 6455 section 7.1.1); it may be gone already.
             Ok(0) => drop(self.socket.shutdown(Shutdown::Both)),
             Ok(_) => panic!("a byte {:#04x} came instead of the end", byte[0]),
-            Err(error) => panic!("no end of the socket after {:?}: {error}", started.elapsed()),
+            Err(error) => panic!(
+                "no end of the socket after {:?}: {error}",
+                started.elapsed()
+            ),
         }
     }
 
@@ -228,9 +283,14 @@ impl Client {
         let mut buffer = vec![0; 64 * 1024];
         let mut total = 0;
         loop {
-            let left = deadline.checked_sub(started.elapsed()).filter(|left| !left.is_zero());
-            let left = left.unwrap_or_else(|| panic!("the socket has not ended after {deadline:?}"));
-            self.socket.set_read_timeout(Some(left)).expect("a read deadline");
+            let left = deadline
+                .checked_sub(started.elapsed())
+                .filter(|left| !left.is_zero());
+            let left =
+                left.unwrap_or_else(|| panic!("the socket has not ended after {deadline:?}"));
+            self.socket
+                .set_read_timeout(Some(left))
+                .expect("a read deadline");
             match self.stream.read(&mut buffer) {
                 Ok(0) => return total,
                 Ok(count) => total += count as u64,
@@ -242,9 +302,13 @@ impl Client {
 
     /// True if nothing comes within `patience`; what comes is left to be read.
     pub(crate) fn is_silent_for(&mut self, patience: Duration) -> bool {
-        self.socket.set_read_timeout(Some(patience)).expect("a read deadline");
+        self.socket
+            .set_read_timeout(Some(patience))
+            .expect("a read deadline");
         let silent = io::BufRead::fill_buf(&mut self.stream).is_err_and(|error| is_timeout(&error));
-        self.socket.set_read_timeout(Some(DEADLINE)).expect("a read deadline");
+        self.socket
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a read deadline");
         silent
     }
 
@@ -258,12 +322,16 @@ impl Client {
 
     /// Ends the sending half; the gateway sees the end of the stream without a Close frame.
     pub(crate) fn finish_sending(&self) {
-        self.socket.shutdown(Shutdown::Write).expect("the socket can be shut down");
+        self.socket
+            .shutdown(Shutdown::Write)
+            .expect("the socket can be shut down");
     }
 
     /// Goes away with a TCP reset, as a browser does whose machine lost its network.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+        SockRef::from(&self.socket)
+            .set_linger(Some(Duration::ZERO))
+            .expect("SO_LINGER");
     }
 }
 
@@ -272,13 +340,25 @@ impl Closed {
     fn new(before: Vec<Received>, payload: &[u8]) -> Self {
         let Some((code, reason)) = payload.split_first_chunk() else {
             assert!(payload.is_empty(), "a Close frame with half a code");
-            return Self { before, code: None, reason: String::new() };
+            return Self {
+                before,
+                code: None,
+                reason: String::new(),
+            };
         };
-        let reason = String::from_utf8(reason.to_vec()).expect("the reason of a Close frame is UTF-8");
-        Self { before, code: Some(u16::from_be_bytes(*code)), reason }
+        let reason =
+            String::from_utf8(reason.to_vec()).expect("the reason of a Close frame is UTF-8");
+        Self {
+            before,
+            code: Some(u16::from_be_bytes(*code)),
+            reason,
+        }
     }
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }

@@ -28,7 +28,11 @@ pub(crate) fn amqp_with(uri: impl Display, upstream: &str) -> String {
 pub(crate) fn amqp_to(uris: &[impl Display], upstream: &str) -> String {
     let mut text = service("amqp", "amqp", &[AMQP_PATH], "");
     let uris: Vec<_> = uris.iter().map(|uri| format!("\"{uri}\"")).collect();
-    let _ = write!(text, "[services.upstream]\nuris = [{}]\n{upstream}\n", uris.join(", "));
+    let _ = write!(
+        text,
+        "[services.upstream]\nuris = [{}]\n{upstream}\n",
+        uris.join(", ")
+    );
     text
 }
 

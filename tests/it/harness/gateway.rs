@@ -1,19 +1,33 @@
 //! The real gateway: the binary as a child process on ports of its own, its log lines and its metrics.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
+use std::io::BufReader;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::process::ChildStdout;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::Value;
 
-use super::http::{self, Response};
+use super::http;
+use super::http::Response;
 use super::metrics::Metrics;
-use super::{process, wait_for, wait_until, DEADLINE};
+use super::process;
+use super::wait_for;
+use super::wait_until;
+use super::DEADLINE;
 
 /// A running gateway; it is ended when this is dropped, and its log is shown if the test fails.
 pub(crate) struct Gateway {
@@ -40,7 +54,10 @@ impl Gateway {
 
     /// The same with variables of the environment.
     #[track_caller]
-    pub(crate) fn start_with_environment(configuration: &str, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with_environment(
+        configuration: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let path = write_configuration(configuration);
         let mut command = Command::new(env!("CARGO_BIN_EXE_smeuse"));
         command.arg("--config").arg(&path);
@@ -50,9 +67,15 @@ impl Gateway {
                 command.env_remove(key);
             }
         }
-        command.env_remove("AMQP_URL").env_remove("PORT").env("SMEUSE__LOG__FORMAT", "json");
+        command
+            .env_remove("AMQP_URL")
+            .env_remove("PORT")
+            .env("SMEUSE__LOG__FORMAT", "json");
         command.envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
         let mut child = command.spawn().expect("the binary starts");
 
         let log = Arc::new(Log::default());
@@ -61,7 +84,13 @@ impl Gateway {
         std::thread::spawn(move || writer.follow(stdout));
 
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Self { child, configuration: path, log, public: unspecified, admin: unspecified };
+        let mut gateway = Self {
+            child,
+            configuration: path,
+            log,
+            public: unspecified,
+            admin: unspecified,
+        };
         let listening = gateway.log_line("listening", |_| true);
         gateway.public = address(&listening, "public");
         gateway.admin = address(&listening, "admin");
@@ -84,27 +113,50 @@ impl Gateway {
 
     /// Every log line so far.
     pub(crate) fn log(&self) -> Vec<Value> {
-        self.log.lines.lock().expect("the log's reader does not panic").clone()
+        self.log
+            .lines
+            .lock()
+            .expect("the log's reader does not panic")
+            .clone()
     }
 
     /// Every log line so far with this message.
     pub(crate) fn log_lines(&self, message: &str) -> Vec<Value> {
-        self.log().into_iter().filter(|line| line["message"] == message).collect()
+        self.log()
+            .into_iter()
+            .filter(|line| line["message"] == message)
+            .collect()
     }
 
     /// Waits for a log line with this message that also satisfies `matches`, past ones included.
     #[track_caller]
     pub(crate) fn log_line(&self, message: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
-        let mut lines = self.log.lines.lock().expect("the log's reader does not panic");
+        let mut lines = self
+            .log
+            .lines
+            .lock()
+            .expect("the log's reader does not panic");
         loop {
-            if let Some(line) = lines.iter().find(|line| line["message"] == message && matches(line)) {
+            if let Some(line) = lines
+                .iter()
+                .find(|line| line["message"] == message && matches(line))
+            {
                 return line.clone();
             }
-            assert!(!self.log.ended.load(Ordering::Acquire), "the log ended without such a line {message:?}");
+            assert!(
+                !self.log.ended.load(Ordering::Acquire),
+                "the log ended without such a line {message:?}"
+            );
             let left = DEADLINE.checked_sub(started.elapsed());
-            let left = left.unwrap_or_else(|| panic!("no such log line {message:?} within {DEADLINE:?}"));
-            lines = self.log.grown.wait_timeout(lines, left).expect("the log's reader does not panic").0;
+            let left =
+                left.unwrap_or_else(|| panic!("no such log line {message:?} within {DEADLINE:?}"));
+            lines = self
+                .log
+                .grown
+                .wait_timeout(lines, left)
+                .expect("the log's reader does not panic")
+                .0;
         }
     }
 
@@ -119,8 +171,13 @@ impl Gateway {
     pub(crate) fn session_ids(&self) -> Vec<String> {
         let response = self.admin("GET", "/sessions");
         assert_eq!(response.status, 200, "{response:?}");
-        let sessions: Vec<Value> = serde_json::from_str(&response.body).expect("/sessions is a JSON array");
-        let id = |session: &Value| session["id"].as_str().map_or_else(|| session["id"].to_string(), str::to_owned);
+        let sessions: Vec<Value> =
+            serde_json::from_str(&response.body).expect("/sessions is a JSON array");
+        let id = |session: &Value| {
+            session["id"]
+                .as_str()
+                .map_or_else(|| session["id"].to_string(), str::to_owned)
+        };
         sessions.iter().map(id).collect()
     }
 
@@ -158,7 +215,11 @@ impl Gateway {
         let mut last = f64::NAN;
         let started = Instant::now();
         loop {
-            last = if last.is_nan() { self.metric(series) } else { last };
+            last = if last.is_nan() {
+                self.metric(series)
+            } else {
+                last
+            };
             if condition(last) {
                 return last;
             }
@@ -173,7 +234,8 @@ impl Gateway {
     pub(crate) fn wait_nothing_left(&self) {
         wait_until("sessions and broker sockets to be gone", DEADLINE, || {
             let metrics = self.metrics();
-            metrics.sum("smeuse_sessions") == 0.0 && metrics.sum("smeuse_upstream_connections") == 0.0
+            metrics.sum("smeuse_sessions") == 0.0
+                && metrics.sum("smeuse_upstream_connections") == 0.0
         });
     }
 
@@ -191,7 +253,9 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn exit_status(&mut self, deadline: Duration) -> ExitStatus {
         let child = &mut self.child;
-        wait_for("the gateway to exit", deadline, || child.try_wait().expect("the child can be waited for"))
+        wait_for("the gateway to exit", deadline, || {
+            child.try_wait().expect("the child can be waited for")
+        })
     }
 }
 
@@ -213,7 +277,8 @@ impl Drop for Gateway {
 impl Log {
     fn follow(&self, stdout: ChildStdout) {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let value = serde_json::from_str(&line).unwrap_or_else(|_| serde_json::json!({ "not_json": line }));
+            let value = serde_json::from_str(&line)
+                .unwrap_or_else(|_| serde_json::json!({ "not_json": line }));
             if let Ok(mut lines) = self.lines.lock() {
                 lines.push(value);
             }
@@ -228,13 +293,17 @@ impl Log {
 fn write_configuration(text: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("it-{}-{count}.toml", std::process::id()));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("it-{}-{count}.toml", std::process::id()));
     fs::write(&path, text).expect("the configuration can be written");
     path
 }
 
 #[track_caller]
 fn address(line: &Value, key: &str) -> SocketAddr {
-    let text = line[key].as_str().unwrap_or_else(|| panic!("{line} does not name {key}"));
-    text.parse().unwrap_or_else(|_| panic!("{text} is no address"))
+    let text = line[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("{line} does not name {key}"));
+    text.parse()
+        .unwrap_or_else(|_| panic!("{text} is no address"))
 }

@@ -1,7 +1,10 @@
 //! HTTP/1.1 answers, read byte by byte as they come, and one-shot requests to the admin listener.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpStream;
 
 use super::DEADLINE;
 
@@ -19,9 +22,16 @@ pub(crate) struct Response {
 impl Response {
     /// The value of a header that must come at most once; names are compared without case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
-        assert!(values.next().is_none(), "header {name} came twice: {:?}", self.headers);
+        assert!(
+            values.next().is_none(),
+            "header {name} came twice: {:?}",
+            self.headers
+        );
         value
     }
 }
@@ -54,7 +64,8 @@ pub(crate) fn read_response(stream: &mut impl Read) -> io::Result<Response> {
             return Err(invalid("the head of the answer does not end"));
         }
     }
-    let head = String::from_utf8(head).map_err(|_| invalid("the head of the answer is not UTF-8"))?;
+    let head =
+        String::from_utf8(head).map_err(|_| invalid("the head of the answer is not UTF-8"))?;
     let mut lines = head.trim_end().split("\r\n");
     let mut status_line = lines.next().unwrap_or_default().split(' ');
     // A request in HTTP/1.0 may be answered in it.
@@ -67,10 +78,16 @@ pub(crate) fn read_response(stream: &mut impl Read) -> io::Result<Response> {
         .ok_or_else(|| invalid("the answer has no status"))?;
     let mut headers = Vec::new();
     for line in lines {
-        let (name, value) = line.split_once(':').ok_or_else(|| invalid("a header line without colon"))?;
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| invalid("a header line without colon"))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut response = Response { status, headers, body: String::new() };
+    let mut response = Response {
+        status,
+        headers,
+        body: String::new(),
+    };
     if status != 101 {
         response.body = read_body(stream, &response)?;
     }
@@ -79,10 +96,15 @@ pub(crate) fn read_response(stream: &mut impl Read) -> io::Result<Response> {
 
 fn read_body(stream: &mut impl Read, head: &Response) -> io::Result<String> {
     let mut body = Vec::new();
-    if head.header("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+    if head
+        .header("Transfer-Encoding")
+        .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+    {
         read_chunks(stream, &mut body)?;
     } else if let Some(length) = head.header("Content-Length") {
-        let length = length.parse().map_err(|_| invalid("a length that is no number"))?;
+        let length = length
+            .parse()
+            .map_err(|_| invalid("a length that is no number"))?;
         body.resize(length, 0);
         stream.read_exact(&mut body)?;
     } else if head.status != 204 {
@@ -94,7 +116,8 @@ fn read_body(stream: &mut impl Read, head: &Response) -> io::Result<String> {
 fn read_chunks(stream: &mut impl Read, body: &mut Vec<u8>) -> io::Result<()> {
     loop {
         let line = read_line(stream)?;
-        let length = usize::from_str_radix(line.trim(), 16).map_err(|_| invalid("a chunk without length"))?;
+        let length = usize::from_str_radix(line.trim(), 16)
+            .map_err(|_| invalid("a chunk without length"))?;
         let start = body.len();
         body.resize(start + length, 0);
         stream.read_exact(&mut body[start..])?;

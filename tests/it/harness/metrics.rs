@@ -22,7 +22,10 @@ impl Metrics {
     /// # Panics
     /// On a line that is not in the format, a series without `# TYPE` before it, or a series that comes twice.
     pub(crate) fn parse(page: &str) -> Self {
-        assert!(page.ends_with('\n'), "the last line must end with a line feed");
+        assert!(
+            page.ends_with('\n'),
+            "the last line must end with a line feed"
+        );
         let mut metrics = Self::default();
         for line in page.lines().filter(|line| !line.is_empty()) {
             if let Some(help) = line.strip_prefix("# HELP ") {
@@ -43,22 +46,36 @@ impl Metrics {
     /// The value of one series written as in the exposition (`name{label="value"}`, labels in any order);
     /// one that was never touched is 0.
     pub(crate) fn value(&self, series: &str) -> f64 {
-        self.series.get(&Series::parse(series)).copied().unwrap_or(0.0)
+        self.series
+            .get(&Series::parse(series))
+            .copied()
+            .unwrap_or(0.0)
     }
 
     /// The sum of all series of a family whose labels include those given (`name{label="value"}`).
     pub(crate) fn sum(&self, series: &str) -> f64 {
         let wanted = Series::parse(series);
         let matches = |series: &Series| {
-            series.name == wanted.name && wanted.labels.iter().all(|(key, value)| series.labels.get(key) == Some(value))
+            series.name == wanted.name
+                && wanted
+                    .labels
+                    .iter()
+                    .all(|(key, value)| series.labels.get(key) == Some(value))
         };
-        self.series.iter().filter(|(series, _)| matches(series)).map(|(_, value)| value).sum()
+        self.series
+            .iter()
+            .filter(|(series, _)| matches(series))
+            .map(|(_, value)| value)
+            .sum()
     }
 
     /// Every label name in use, with the family that uses it.
     pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.series.keys().flat_map(|series| {
-            series.labels.iter().map(move |(key, value)| (series.name.as_str(), key.as_str(), value.as_str()))
+            series
+                .labels
+                .iter()
+                .map(move |(key, value)| (series.name.as_str(), key.as_str(), value.as_str()))
         })
     }
 
@@ -66,8 +83,14 @@ impl Metrics {
         let (series, value) = line.rsplit_once(' ').expect("a sample has a value");
         let series = Series::parse(series);
         let family = self.family_of(&series.name);
-        assert!(self.types.contains_key(family), "{} has no # TYPE before it", series.name);
-        let value = value.parse().unwrap_or_else(|_| panic!("{line}: the value is no number"));
+        assert!(
+            self.types.contains_key(family),
+            "{} has no # TYPE before it",
+            series.name
+        );
+        let value = value
+            .parse()
+            .unwrap_or_else(|_| panic!("{line}: the value is no number"));
         let before = self.series.insert(series, value);
         assert!(before.is_none(), "{line}: this series came twice");
     }
@@ -76,7 +99,11 @@ impl Metrics {
     fn family_of<'name>(&self, name: &'name str) -> &'name str {
         for suffix in ["_bucket", "_sum", "_count"] {
             if let Some(family) = name.strip_suffix(suffix) {
-                if self.types.get(family).is_some_and(|kind| kind == "histogram") {
+                if self
+                    .types
+                    .get(family)
+                    .is_some_and(|kind| kind == "histogram")
+                {
                     return family;
                 }
             }
@@ -88,23 +115,39 @@ impl Metrics {
 impl Series {
     fn parse(text: &str) -> Self {
         let Some((name, rest)) = text.split_once('{') else {
-            return Self { name: checked_name(text), labels: BTreeMap::new() };
+            return Self {
+                name: checked_name(text),
+                labels: BTreeMap::new(),
+            };
         };
-        let mut rest = rest.strip_suffix('}').unwrap_or_else(|| panic!("{text}: labels do not end"));
+        let mut rest = rest
+            .strip_suffix('}')
+            .unwrap_or_else(|| panic!("{text}: labels do not end"));
         let mut labels = BTreeMap::new();
         while !rest.is_empty() {
-            let (key, after) = rest.split_once("=\"").unwrap_or_else(|| panic!("{text}: a label without value"));
-            let (value, after) = after.split_once('"').unwrap_or_else(|| panic!("{text}: a value without end"));
+            let (key, after) = rest
+                .split_once("=\"")
+                .unwrap_or_else(|| panic!("{text}: a label without value"));
+            let (value, after) = after
+                .split_once('"')
+                .unwrap_or_else(|| panic!("{text}: a value without end"));
             let before = labels.insert(checked_name(key), value.to_owned());
             assert!(before.is_none(), "{text}: the label {key} came twice");
             rest = after.strip_prefix(',').unwrap_or(after);
         }
-        Self { name: checked_name(name), labels }
+        Self {
+            name: checked_name(name),
+            labels,
+        }
     }
 }
 
 fn checked_name(name: &str) -> String {
-    let legal = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == ':';
-    assert!(!name.is_empty() && name.chars().all(legal), "{name:?} is no name of a metric or label");
+    let legal =
+        |character: char| character.is_ascii_alphanumeric() || character == '_' || character == ':';
+    assert!(
+        !name.is_empty() && name.chars().all(legal),
+        "{name:?} is no name of a metric or label"
+    );
     name.to_owned()
 }

@@ -20,7 +20,8 @@ pub(crate) mod refusal;
 pub(crate) mod tls;
 pub(crate) mod websocket;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
 /// How long a test waits for something that should come at once. Generous, because suites share a busy machine;
 /// nothing passes later for it, a failure only shows later.
@@ -50,13 +51,20 @@ pub(crate) fn wait_until_still(what: &str, figure: impl Fn() -> u64) -> u64 {
 
 /// Looks at `condition` until it gives a value, and fails the test with `what` when the deadline passes.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(
+    what: &str,
+    deadline: Duration,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(started.elapsed() < deadline, "waited {deadline:?} in vain for {what}");
+        assert!(
+            started.elapsed() < deadline,
+            "waited {deadline:?} in vain for {what}"
+        );
         std::thread::sleep(POLL);
     }
 }

@@ -16,7 +16,10 @@ pub(crate) struct Opening {
 impl Opening {
     /// What a program sends that is no browser: no `Origin`, no subprotocol.
     pub(crate) fn new(address: SocketAddr, path: &str) -> Self {
-        let opening = Self { request_line: format!("GET {path} HTTP/1.1"), headers: Vec::new() };
+        let opening = Self {
+            request_line: format!("GET {path} HTTP/1.1"),
+            headers: Vec::new(),
+        };
         opening
             .with("Host", &address.to_string())
             .with("Upgrade", "websocket")
@@ -38,7 +41,8 @@ impl Opening {
 
     /// Takes every line of this header away.
     pub(crate) fn without(mut self, name: &str) -> Self {
-        self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self
     }
 

@@ -3,13 +3,20 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::amqp::{self, Frame, Method, FRAME_OVERHEAD};
-use super::client::{Client, Closed};
+use super::amqp;
+use super::amqp::Frame;
+use super::amqp::Method;
+use super::amqp::FRAME_OVERHEAD;
+use super::client::Client;
+use super::client::Closed;
 use super::configuration::AMQP_PATH;
 use super::gateway::Gateway;
-use super::negotiation::{self, Login, Tuning};
+use super::negotiation;
+use super::negotiation::Login;
+use super::negotiation::Tuning;
 use super::opening::Opening;
-use super::websocket::{self, BINARY};
+use super::websocket;
+use super::websocket::BINARY;
 use super::CLOSE_DEADLINE;
 
 /// Messages towards the client hold at most this much, unless a single frame is larger.
@@ -40,12 +47,19 @@ impl Page {
 
     #[track_caller]
     pub(crate) fn open_at(address: SocketAddr, path: &str) -> Self {
-        Self::over(Client::open_by(&Opening::new(address, path).subprotocols("amqp"), address))
+        Self::over(Client::open_by(
+            &Opening::new(address, path).subprotocols("amqp"),
+            address,
+        ))
     }
 
     /// Speaks AMQP over a WebSocket that is open.
     pub(crate) fn over(client: Client) -> Self {
-        Self { client, frames: VecDeque::new(), offered: None }
+        Self {
+            client,
+            frames: VecDeque::new(),
+            offered: None,
+        }
     }
 
     /// Opens a WebSocket and an AMQP connection in it.
@@ -126,15 +140,25 @@ impl Page {
     /// Reads everything up to the Close frame, answers it as a browser does, and insists that the socket ends.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> End {
-        let Closed { before, code, reason } = self.client.read_to_close();
+        let Closed {
+            before,
+            code,
+            reason,
+        } = self.client.read_to_close();
         for received in before.iter().filter(|received| received.opcode == BINARY) {
             self.frames.extend(whole_frames(&received.payload));
         }
         let answer = code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec());
         // The gateway may have gone already: it need not wait for this answer after a violation.
-        let _ = self.client.try_send(&websocket::frame(websocket::CLOSE, &answer));
+        let _ = self
+            .client
+            .try_send(&websocket::frame(websocket::CLOSE, &answer));
         self.client.expect_end(CLOSE_DEADLINE);
-        End { frames: self.frames.drain(..).collect(), code, reason }
+        End {
+            frames: self.frames.drain(..).collect(),
+            code,
+            reason,
+        }
     }
 }
 
@@ -143,14 +167,20 @@ impl End {
     #[track_caller]
     pub(crate) fn expect_code(&self, code: u16) -> &Self {
         assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(!self.reason.is_empty(), "a Close frame without reason: {self:?}");
+        assert!(
+            !self.reason.is_empty(),
+            "a Close frame without reason: {self:?}"
+        );
         self
     }
 
     /// Reply code and text of the `connection.close` that came just before the Close frame.
     #[track_caller]
     pub(crate) fn connection_close(&self) -> (u16, String) {
-        let frame = self.frames.last().unwrap_or_else(|| panic!("no AMQP frame before the Close frame: {self:?}"));
+        let frame = self
+            .frames
+            .last()
+            .unwrap_or_else(|| panic!("no AMQP frame before the Close frame: {self:?}"));
         assert_eq!(frame.method(), Some(amqp::CONNECTION_CLOSE), "{self:?}");
         let mut arguments = frame.arguments();
         (arguments.short(), arguments.short_string())
@@ -165,9 +195,21 @@ fn whole_frames(mut payload: &[u8]) -> Vec<Frame> {
     while let Some(frame) = amqp::take_frame(&mut payload) {
         frames.push(frame);
     }
-    assert!(payload.is_empty(), "a message ends within a frame: {} octets too many", payload.len());
+    assert!(
+        payload.is_empty(),
+        "a message ends within a frame: {} octets too many",
+        payload.len()
+    );
     assert!(!frames.is_empty(), "an empty message");
-    let largest = frames.iter().map(|frame| frame.payload.len() + FRAME_OVERHEAD).max().unwrap_or(0);
-    assert!(length <= MESSAGE_MAX || largest == length, "a message of {length} octets holds {} frames", frames.len());
+    let largest = frames
+        .iter()
+        .map(|frame| frame.payload.len() + FRAME_OVERHEAD)
+        .max()
+        .unwrap_or(0);
+    assert!(
+        length <= MESSAGE_MAX || largest == length,
+        "a message of {length} octets holds {} frames",
+        frames.len()
+    );
     frames
 }

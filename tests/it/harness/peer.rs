@@ -1,17 +1,27 @@
 //! One socket of the scripted broker, with what scripts are made of.
 
-use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::net::Shutdown;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::amqp::{self, Arguments, Frame, Method};
+use super::amqp;
+use super::amqp::Arguments;
+use super::amqp::Frame;
+use super::amqp::Method;
 use super::broker::Shared;
 use super::client::Stream;
-use super::negotiation::{self, Tuning, TUNING};
-use super::{process, DEADLINE};
+use super::negotiation;
+use super::negotiation::Tuning;
+use super::negotiation::TUNING;
+use super::process;
+use super::DEADLINE;
 
 /// The broker's end of one socket. What is read is recorded, unless a method says otherwise.
 pub(crate) struct Peer {
@@ -32,8 +42,19 @@ pub(crate) struct Negotiated {
 }
 
 impl Peer {
-    pub(crate) fn new(stream: Box<dyn Stream>, socket: TcpStream, number: usize, shared: Arc<Shared>) -> Self {
-        Self { stream: BufReader::new(stream), socket, number, shared, abrupt: false }
+    pub(crate) fn new(
+        stream: Box<dyn Stream>,
+        socket: TcpStream,
+        number: usize,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+            socket,
+            number,
+            shared,
+            abrupt: false,
+        }
     }
 
     /// Which socket of the broker this is, from 0.
@@ -65,7 +86,11 @@ impl Peer {
     /// # Errors
     /// The socket is gone.
     pub(crate) fn wait_until_read(&self) -> io::Result<()> {
-        process::wait_until_read(self.socket.peer_addr()?, self.socket.local_addr()?, DEADLINE);
+        process::wait_until_read(
+            self.socket.peer_addr()?,
+            self.socket.local_addr()?,
+            DEADLINE,
+        );
         Ok(())
     }
 
@@ -95,7 +120,10 @@ impl Peer {
         if frame.method() == Some(method) {
             return Ok(frame);
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, format!("{method:?} awaited, {frame:?} came")))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{method:?} awaited, {frame:?} came"),
+        ))
     }
 
     /// Logs a client in the way RabbitMQ does.
@@ -110,7 +138,11 @@ impl Peer {
     ///
     /// # Errors
     /// The gateway says something else than the negotiation wants, or goes away.
-    pub(crate) fn negotiate_with(&mut self, mechanisms: &str, offered: Tuning) -> io::Result<Negotiated> {
+    pub(crate) fn negotiate_with(
+        &mut self,
+        mechanisms: &str,
+        offered: Tuning,
+    ) -> io::Result<Negotiated> {
         self.expect_header()?;
         self.send(&negotiation::start(mechanisms))?;
         let start_ok = self.expect_method(amqp::START_OK)?;
@@ -135,7 +167,10 @@ impl Peer {
         if header == amqp::HEADER {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, format!("{header:02x?} is no protocol header")))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{header:02x?} is no protocol header"),
+        ))
     }
 
     /// Answers channel.open, queue.declare and basic.consume, and connection.close, after which it ends; passes over
@@ -155,7 +190,11 @@ impl Peer {
                 Some(amqp::QUEUE_DECLARE) => {
                     let name = Arguments(&frame.payload[6..]).short_string();
                     let answer = amqp::Builder::new().short_string(&name).long(0).long(0);
-                    self.send(&amqp::method(frame.channel, amqp::QUEUE_DECLARE_OK, &answer))?;
+                    self.send(&amqp::method(
+                        frame.channel,
+                        amqp::QUEUE_DECLARE_OK,
+                        &answer,
+                    ))?;
                 }
                 Some(amqp::CONSUME) => {
                     let answer = amqp::Builder::new().short_string("c");
@@ -190,7 +229,8 @@ impl Peer {
         let mut buffer = vec![0; 64 * 1024];
         let mut total = 0;
         while total < count {
-            let wanted = usize::try_from(count - total).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let wanted =
+                usize::try_from(count - total).map_or(buffer.len(), |left| left.min(buffer.len()));
             match self.stream.read(&mut buffer[..wanted])? {
                 0 => break,
                 read => {

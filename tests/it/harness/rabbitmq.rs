@@ -1,9 +1,12 @@
 //! A real RabbitMQ: the one the environment names, or a private node started by `scripts/broker` and stopped when the
 //! last test lets it go.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::Weak;
 
 use super::negotiation::Login;
 
@@ -27,7 +30,9 @@ impl RabbitMq {
     /// There is none and none can be started; says how to run one.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<RabbitMq>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shared = SHARED
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(broker) = shared.upgrade() {
             return broker;
         }
@@ -48,9 +53,16 @@ impl RabbitMq {
             .split_once('@')
             .and_then(|(account, _)| account.split_once(':'))
             .unwrap_or(("guest", "guest"));
-        let vhost = rest.split_once('/').map(|(_, vhost)| vhost).filter(|vhost| !vhost.is_empty());
+        let vhost = rest
+            .split_once('/')
+            .map(|(_, vhost)| vhost)
+            .filter(|vhost| !vhost.is_empty());
         let vhost = vhost.unwrap_or("/").replace("%2f", "/").replace("%2F", "/");
-        Login { response: format!("\0{user}\0{password}").into_bytes(), vhost, ..Login::default() }
+        Login {
+            response: format!("\0{user}\0{password}").into_bytes(),
+            vhost,
+            ..Login::default()
+        }
     }
 
     fn find_or_start() -> Self {
@@ -63,7 +75,10 @@ impl RabbitMq {
             "no RabbitMQ to test with: set {VARIABLE} to its URI (amqp://user:password@host:port), \
              or run `make test`, which starts one"
         );
-        let output = Command::new(&script).args(["start", PURPOSE]).output().expect("scripts/broker can be started");
+        let output = Command::new(&script)
+            .args(["start", PURPOSE])
+            .output()
+            .expect("scripts/broker can be started");
         let uri = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         assert!(
             output.status.success() && uri.starts_with("amqp://"),

@@ -4,15 +4,28 @@ use std::fs;
 use std::io;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::DnType;
+use rcgen::IsCa;
+use rcgen::Issuer;
+use rcgen::KeyPair;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::ServerName;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::ClientConfig;
+use rustls::ClientConnection;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::ServerConnection;
+use rustls::StreamOwned;
 
 /// Signs what its [`Identity`]s show.
 pub(crate) struct Authority {
@@ -38,18 +51,26 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "an authority of the tests");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
         let files = Files::write(&certificate.pem(), "");
-        Self { certificate: certificate.der().clone(), issuer: Issuer::new(params, key), files }
+        Self {
+            certificate: certificate.der().clone(),
+            issuer: Issuer::new(params, key),
+            files,
+        }
     }
 
     /// A certificate for these names (host names or addresses), for a server or a client.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("valid names");
-        params.distinguished_name.push(DnType::CommonName, "somebody the tests know");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "somebody the tests know");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity {
@@ -66,12 +87,18 @@ impl Authority {
 
     fn roots(&self) -> Arc<RootCertStore> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("a certificate that can be a root");
+        roots
+            .add(self.certificate.clone())
+            .expect("a certificate that can be a root");
         Arc::new(roots)
     }
 
     /// Starts TLS as a client that trusts this authority alone; the handshake happens at the first byte.
-    pub(crate) fn client(&self, socket: TcpStream, name: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    pub(crate) fn client(
+        &self,
+        socket: TcpStream,
+        name: &str,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let provider = Arc::new(ring::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(self.roots(), provider.clone());
         let config = ClientConfig::builder_with_provider(provider)
@@ -108,11 +135,14 @@ impl Identity {
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(authority) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(authority.roots(), provider);
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(authority.roots(), provider);
                 builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
             }
         };
-        let config = builder.with_single_cert(self.chain.clone(), self.key.clone_key()).expect("a valid identity");
+        let config = builder
+            .with_single_cert(self.chain.clone(), self.key.clone_key())
+            .expect("a valid identity");
         Arc::new(config)
     }
 }
@@ -123,8 +153,10 @@ impl Files {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let stem = format!("it-{}-{count}", std::process::id());
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let files =
-            Self { certificate: folder.join(format!("{stem}.crt")), key: folder.join(format!("{stem}.key")) };
+        let files = Self {
+            certificate: folder.join(format!("{stem}.crt")),
+            key: folder.join(format!("{stem}.key")),
+        };
         fs::write(&files.certificate, certificate).expect("the certificate can be written");
         fs::write(&files.key, key).expect("the key can be written");
         files

@@ -1,7 +1,8 @@
 //! WebSocket frames as a client may write them, wrong ones included, and as a server must write them (RFC 6455
 //! section 5). Written apart from the gateway's own codec, so that a mistake in one does not hide in the other.
 
-use std::io::{self, Read};
+use std::io;
+use std::io::Read;
 
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
@@ -35,12 +36,22 @@ pub(crate) struct Frame<'payload> {
 impl<'payload> Frame<'payload> {
     pub(crate) fn new(opcode: u8, payload: &'payload [u8]) -> Self {
         let mask = Some([0x9c, 0x3b, 0x00, 0xe7]);
-        Self { fin: true, rsv: 0, opcode, mask, length: Length::Minimal, payload }
+        Self {
+            fin: true,
+            rsv: 0,
+            opcode,
+            mask,
+            length: Length::Minimal,
+            payload,
+        }
     }
 
     /// A fragment that others follow.
     pub(crate) fn unfinished(opcode: u8, payload: &'payload [u8]) -> Self {
-        Self { fin: false, ..Self::new(opcode, payload) }
+        Self {
+            fin: false,
+            ..Self::new(opcode, payload)
+        }
     }
 
     /// The bytes on the wire.
@@ -64,7 +75,12 @@ impl<'payload> Frame<'payload> {
             return bytes;
         };
         bytes.extend_from_slice(&mask);
-        bytes.extend(self.payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes.extend(
+            self.payload
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
         bytes
     }
 }
@@ -98,7 +114,10 @@ pub(crate) fn read_frame(stream: &mut impl Read) -> io::Result<Received> {
     let (fin, opcode) = (head[0] & 0x80 != 0, head[0] & 0x0f);
     check(head[0] & 0x70 == 0, "reserved bits are set")?;
     check(head[1] & 0x80 == 0, "a server's frame is masked")?;
-    check(matches!(opcode, CONTINUATION..=BINARY | CLOSE..=PONG), "the opcode is unknown")?;
+    check(
+        matches!(opcode, CONTINUATION..=BINARY | CLOSE..=PONG),
+        "the opcode is unknown",
+    )?;
     let length = match head[1] {
         126 => {
             let mut wide = [0; 2];
@@ -116,18 +135,31 @@ pub(crate) fn read_frame(stream: &mut impl Read) -> io::Result<Received> {
         }
         short => u64::from(short),
     };
-    check(opcode < CLOSE || (fin && length <= 125), "a control frame is too long or fragmented")?;
-    check(length <= MAX_PAYLOAD, "a frame is larger than any the gateway has reason to send")?;
+    check(
+        opcode < CLOSE || (fin && length <= 125),
+        "a control frame is too long or fragmented",
+    )?;
+    check(
+        length <= MAX_PAYLOAD,
+        "a frame is larger than any the gateway has reason to send",
+    )?;
     let mut payload = vec![0; length as usize];
     stream.read_exact(&mut payload)?;
-    Ok(Received { fin, opcode, payload })
+    Ok(Received {
+        fin,
+        opcode,
+        payload,
+    })
 }
 
 fn check(holds: bool, what: &str) -> io::Result<()> {
     if holds {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("the gateway broke RFC 6455 section 5: {what}")))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the gateway broke RFC 6455 section 5: {what}"),
+    ))
 }
 
 fn wide16(bytes: &mut Vec<u8>, mask_bit: u8, length: u64) {

@@ -1,0 +1,29 @@
+//! Back-pressure by credit (issue, sections 4 and "shown by" 3): whoever stalls pauses the other side, memory stays,
+//! timers run, the session can be ended, and nothing accepted is lost.
+
+mod broker;
+mod reader;
+
+use crate::harness::gateway::Gateway;
+
+const FRAME_MAX: usize = 131_072;
+const GIB: u64 = 1 << 30;
+const MIB: u64 = 1 << 20;
+
+/// A stalled peer does not answer a Close frame, so this bounds how long its session's end takes.
+const CLOSE_SOON: &str = "[websocket]\nclose_deadline = \"400ms\"\n";
+
+/// What the issue allows a stalled peer to cost.
+const ALLOWED_KIB: u64 = 4096;
+
+/// The metric that counts pauses, by direction.
+const PAUSED: &str = "smeuse_credit_exhausted_seconds_total";
+
+#[track_caller]
+fn expect_flat(gateway: &Gateway, before: u64) {
+    let after = gateway.rss_kib();
+    assert!(
+        after < before + ALLOWED_KIB,
+        "memory grew from {before} to {after} KiB"
+    );
+}
