@@ -40,6 +40,7 @@ fn an_idle_session_costs_little_memory() {
     gateway.wait_metric("smeuse_sessions{service=\"amqp\"}", sessions as f64);
     gateway.wait_metric("smeuse_upstream_connections", sessions as f64);
     let grown = gateway.rss_kib().saturating_sub(before) * 1024 / sessions as u64;
+    eprintln!("{grown} bytes per idle session");
     assert!(
         grown < ALLOWED_BYTES,
         "{grown} bytes per idle session, {ALLOWED_BYTES} are allowed"

@@ -223,6 +223,7 @@ fn a_session_is_counted_until_it_ends() {
     client.send_close(1000, "done");
     client.read_to_close();
     gateway.wait_metric("smeuse_sessions{service=\"echo\"}", 0.0);
+    gateway.log_line("session ended", |_| true);
     assert_eq!(gateway.log_lines("session opened").len(), 1);
 }
 

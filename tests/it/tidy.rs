@@ -66,7 +66,9 @@ fn imports_go_down() {
         let own_place = place(own).unwrap_or_else(|| panic!("{file}: lib.rs has no mod {own}"));
         for (line, module) in named_modules(&text) {
             let named_place = place(&module).unwrap_or_else(|| {
-                panic!("{file}:{line}: crate::{module} is no module of lib.rs (or a grouped import)")
+                panic!(
+                    "{file}:{line}: crate::{module} is no module of lib.rs (or a grouped import)"
+                )
             });
             assert!(
                 named_place >= own_place,
@@ -94,13 +96,25 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
             || file.starts_with("src/relay/splice")
             || file.starts_with("src/relay/negotiation")
             || file.starts_with("src/handshake/") && !file.contains("metrics")
-            || ["relay/violation", "relay/tally", "downstream/phase", "downstream/address"]
-                .iter()
-                .any(|pure| file.starts_with(&format!("src/{pure}")))
+            || [
+                "relay/violation",
+                "relay/tally",
+                "downstream/phase",
+                "downstream/address",
+            ]
+            .iter()
+            .any(|pure| file.starts_with(&format!("src/{pure}")))
     };
     let mut checked = 0;
     for (file, text) in sources("src").iter().filter(|(file, _)| is_pure(file)) {
-        for word in ["actix", "tokio", "Instant::now", "SystemTime", "std::fs", "TcpStream"] {
+        for word in [
+            "actix",
+            "tokio",
+            "Instant::now",
+            "SystemTime",
+            "std::fs",
+            "TcpStream",
+        ] {
             let code = text.lines().find(|line| {
                 let line = line.trim_start();
                 line.contains(word) && !line.starts_with("//")

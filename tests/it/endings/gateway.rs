@@ -20,6 +20,7 @@ fn gateway_drained() {
     expect_forced(&end, 1001);
     assert!(end.reason.contains("reconnect"), "{end:?}");
     assert!(gateway.exit_status(DEADLINE).success());
+    gateway.log_line("session ended", |_| true);
     let lines = gateway.log_lines("session ended");
     assert_eq!(lines.len(), 1);
     assert_eq!(

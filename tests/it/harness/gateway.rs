@@ -16,6 +16,8 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -113,11 +115,7 @@ impl Gateway {
 
     /// Every log line so far.
     pub(crate) fn log(&self) -> Vec<Value> {
-        self.log
-            .lines
-            .lock()
-            .expect("the log's reader does not panic")
-            .clone()
+        self.log.lock().clone()
     }
 
     /// Every log line so far with this message.
@@ -132,31 +130,20 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn log_line(&self, message: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
-        let mut lines = self
-            .log
-            .lines
-            .lock()
-            .expect("the log's reader does not panic");
+        let mut lines = self.log.lock();
         loop {
-            if let Some(line) = lines
-                .iter()
-                .find(|line| line["message"] == message && matches(line))
-            {
+            let mut wanted = lines.iter().filter(|line| line["message"] == message);
+            if let Some(line) = wanted.find(|line| matches(line)) {
                 return line.clone();
             }
-            assert!(
-                !self.log.ended.load(Ordering::Acquire),
-                "the log ended without such a line {message:?}"
-            );
-            let left = DEADLINE.checked_sub(started.elapsed());
-            let left =
-                left.unwrap_or_else(|| panic!("no such log line {message:?} within {DEADLINE:?}"));
-            lines = self
-                .log
-                .grown
-                .wait_timeout(lines, left)
-                .expect("the log's reader does not panic")
-                .0;
+            let ended = self.log.ended.load(Ordering::Acquire);
+            let left = DEADLINE.checked_sub(started.elapsed()).filter(|_| !ended);
+            let Some(left) = left else {
+                // A lock that is held while the test fails could not be taken to show the log.
+                drop(lines);
+                panic!("no such log line: {message:?} (the log has ended: {ended})");
+            };
+            lines = self.log.wait(lines, left);
         }
     }
 
@@ -275,13 +262,26 @@ impl Drop for Gateway {
 }
 
 impl Log {
+    fn lock(&self) -> MutexGuard<'_, Vec<Value>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'log>(
+        &self,
+        lines: MutexGuard<'log, Vec<Value>>,
+        time: Duration,
+    ) -> MutexGuard<'log, Vec<Value>> {
+        self.grown
+            .wait_timeout(lines, time)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
     fn follow(&self, stdout: ChildStdout) {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let value = serde_json::from_str(&line)
                 .unwrap_or_else(|_| serde_json::json!({ "not_json": line }));
-            if let Ok(mut lines) = self.lines.lock() {
-                lines.push(value);
-            }
+            self.lock().push(value);
             self.grown.notify_all();
         }
         self.ended.store(true, Ordering::Release);

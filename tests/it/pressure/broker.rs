@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use super::expect_flat;
 use super::ALLOWED_KIB;
-use super::CLOSE_SOON;
 use super::FRAME_MAX;
 use super::GIB;
 use super::MIB;
 use super::PAUSED;
+use super::SOON;
 use crate::harness::amqp;
 use crate::harness::broker::Broker;
 use crate::harness::broker::Gate;
@@ -79,7 +79,7 @@ fn publish_from_a_thread(
 fn a_client_that_floods_a_stalled_broker_costs_no_memory_and_can_be_ended() {
     let gate = Gate::default();
     let (broker, _rx) = stalled_broker(&gate, 1);
-    let gateway = Gateway::start(&(CLOSE_SOON.to_owned() + &configuration::amqp(broker.uri())));
+    let gateway = Gateway::start(&(SOON.to_owned() + &configuration::amqp(broker.uri())));
     // A first session of a few MiB, so that what allocators keep is in the figure.
     let page = Page::login(&gateway);
     let (handle, written) = publish_from_a_thread(page.client.writer(), GIB);
@@ -150,7 +150,7 @@ fn a_broker_that_resumes_gets_everything_in_order() {
 fn timers_run_while_a_client_is_paused() {
     let gate = Gate::default();
     let (broker, _rx) = stalled_broker(&gate, 1);
-    let silence = "[websocket]\nping_interval = \"150ms\"\nsilence_limit = \"500ms\"\nclose_deadline = \"400ms\"\n";
+    let silence = "[websocket]\nping_interval = \"300ms\"\nsilence_limit = \"1s\"\nclose_deadline = \"400ms\"\n";
     let gateway = Gateway::start(&(silence.to_owned() + &configuration::amqp(broker.uri())));
     let mut page = Page::login(&gateway);
     let (handle, written) = publish_from_a_thread(page.client.writer(), GIB);
@@ -159,7 +159,7 @@ fn timers_run_while_a_client_is_paused() {
     });
     let started = Instant::now();
     let mut pings = 0;
-    while started.elapsed() < Duration::from_millis(1200) {
+    while started.elapsed() < Duration::from_millis(2200) {
         let frame = page.client.read_frame();
         assert_eq!(frame.opcode, PING, "{frame:?}");
         pings += 1;

@@ -10,8 +10,9 @@ const FRAME_MAX: usize = 131_072;
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 
-/// A stalled peer does not answer a Close frame, so this bounds how long its session's end takes.
-const CLOSE_SOON: &str = "[websocket]\nclose_deadline = \"400ms\"\n";
+/// A stalled peer does not answer a Close frame, so this bounds how long its session's end takes; and pauses that go on
+/// are counted when the session's timers run.
+const SOON: &str = "[websocket]\nclose_deadline = \"400ms\"\nping_interval = \"250ms\"\n";
 
 /// What the issue allows a stalled peer to cost.
 const ALLOWED_KIB: u64 = 4096;

@@ -10,11 +10,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::expect_flat;
-use super::CLOSE_SOON;
 use super::FRAME_MAX;
 use super::GIB;
 use super::MIB;
 use super::PAUSED;
+use super::SOON;
 use crate::harness::amqp;
 use crate::harness::broker::Broker;
 use crate::harness::checksum::Checksum;
@@ -82,7 +82,7 @@ fn warmed_up_kib(gateway: &Gateway) -> u64 {
 fn a_stalled_reader_costs_no_memory_and_can_be_ended() {
     let (broker, sent) = flooding_broker();
     let services = configuration::amqp(broker.uri()) + &configuration::echo();
-    let gateway = Gateway::start(&(CLOSE_SOON.to_owned() + &services));
+    let gateway = Gateway::start(&(SOON.to_owned() + &services));
     let before = warmed_up_kib(&gateway);
     let page = login_with_small_buffer(&gateway);
     let taken = wait_until_still("the broker to be paused", || sent.load(Ordering::Acquire));
@@ -194,7 +194,7 @@ fn a_reader_that_resumes_gets_everything_in_order() {
 /// A client that asks for more than it takes is paused: echoes of small messages, and Pongs (RFC 6455 section 5.5.2).
 #[test]
 fn a_client_that_does_not_read_its_answers_costs_no_memory() {
-    let gateway = Gateway::start(&(CLOSE_SOON.to_owned() + &configuration::echo()));
+    let gateway = Gateway::start(&(SOON.to_owned() + &configuration::echo()));
     let mut warm = Client::open(gateway.public(), ECHO_PATH);
     for _ in 0..50 {
         warm.send_binary(&[1; 60_000]);
