@@ -74,18 +74,31 @@ async fn healthz() -> HttpResponse {
 
 /// 200 while new sessions would work; otherwise 503 and a line for each reason.
 async fn readyz(admin: Data<Admin>) -> HttpResponse {
-    let mut reasons = String::new();
     if admin.drain.is_draining() {
-        reasons.push_str("draining: the gateway is shutting down\n");
+        return not_ready("draining: the gateway is shutting down\n".to_owned());
     }
-    for (service, broker) in &admin.brokers {
-        if let Err(reason) = broker.check().await {
-            reasons.push_str(&format!("broker of service {service}: {reason}\n"));
-        }
+    // All at once: one broker that hangs does not hold up the news of the others.
+    let probes = (0..admin.brokers.len()).map(|index| {
+        let admin = admin.clone();
+        actix_rt::spawn(async move { admin.brokers[index].1.check().await })
+    });
+    let probes: Vec<_> = probes.collect();
+    let mut reasons = String::new();
+    for (probe, (service, _)) in probes.into_iter().zip(&admin.brokers) {
+        let failure = match probe.await {
+            Ok(Ok(())) => continue,
+            Ok(Err(reason)) => reason,
+            Err(error) => error.to_string(),
+        };
+        reasons.push_str(&format!("broker of service {service}: {failure}\n"));
     }
-    if reasons.is_empty() {
-        return HttpResponse::Ok().content_type(TEXT).body("ready\n");
+    if !reasons.is_empty() {
+        return not_ready(reasons);
     }
+    HttpResponse::Ok().content_type(TEXT).body("ready\n")
+}
+
+fn not_ready(reasons: String) -> HttpResponse {
     HttpResponse::ServiceUnavailable()
         .content_type(TEXT)
         .body(reasons)

@@ -1,11 +1,7 @@
 //! Whether the files that the settings name can be used.
 
-use std::path::Path;
-
 use crate::downstream::tls::CertificateStore;
-use crate::upstream;
-use crate::upstream::tls::certificates;
-use crate::upstream::tls::private_key;
+use crate::upstream::tls::Connector;
 
 use super::Settings;
 
@@ -22,25 +18,9 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
         }
     }
     for service in settings.amqp_services() {
-        if let Some(text) = service.upstream.tls.as_ref().and_then(upstream_problem) {
-            return Some(format!("services.{}.upstream.tls.{text}", service.name));
+        if let Err(text) = Connector::load(&service.upstream) {
+            return Some(format!("services.{}.upstream.{text}", service.name));
         }
     }
     None
-}
-
-fn upstream_problem(tls: &upstream::config::Tls) -> Option<String> {
-    let has_certificates = |path: &Path| certificates(path).map(drop);
-    let has_key = |path: &Path| private_key(path).map(drop);
-    let checks = [
-        ("ca", tls.ca.as_deref().map(has_certificates)),
-        (
-            "certificate",
-            tls.certificate.as_deref().map(has_certificates),
-        ),
-        ("key", tls.key.as_deref().map(has_key)),
-    ];
-    checks
-        .into_iter()
-        .find_map(|(key, result)| Some(format!("{key}: {}", result?.err()?)))
 }

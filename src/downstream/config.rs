@@ -87,12 +87,12 @@ impl Proxies {
 pub struct Limits {
     /// Sessions in all; over it an opening handshake is refused with 503.
     pub sessions: NonZeroUsize,
-    /// Sessions and handshakes per client address; for IPv6 per /64, because
+    /// Sessions per client address; for IPv6 per /64, because
     /// that is what one client is given.
     pub sessions_per_address: NonZeroUsize,
     /// Connections whose opening handshake is not finished.
     pub handshakes: NonZeroUsize,
-    /// Time for a complete request head, TLS included. Never zero.
+    /// Time for the TLS handshake, and then for a complete request head. Never zero.
     #[serde(with = "humantime_serde")]
     pub request_head: Duration,
 }

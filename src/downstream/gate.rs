@@ -10,6 +10,7 @@ use actix_http::header::HeaderMap;
 use actix_http::RequestHead;
 use actix_http::Version;
 use tracing::info;
+use tracing::warn;
 
 use crate::downstream::address;
 use crate::downstream::config::Proxies;
@@ -75,22 +76,41 @@ pub struct Admission {
 /// A connection that has yet to finish its opening handshake, counted while this lives.
 #[derive(Debug)]
 pub struct Newcomer {
+    began: Instant,
     _place: Handshake,
     _count: InProgress,
 }
 
+impl Newcomer {
+    /// When the connection was there, its TLS handshake done.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+}
+
 impl Gate {
     /// Counts a connection that has yet to finish its opening handshake.
-    pub fn begin_handshake(&self) -> Newcomer {
-        Newcomer {
-            _place: self.sessions.begin_handshake(),
+    ///
+    /// None when there are so many that this one is not even heard; that is counted and logged.
+    pub fn begin_handshake(&self) -> Option<Newcomer> {
+        let began = Instant::now();
+        let Some(place) = self.sessions.begin_handshake() else {
+            let refusal = Refusal::TooManyHandshakes;
+            self.handshakes.opening_refused(&refusal, Duration::ZERO);
+            self.metrics.limit_hit("handshakes");
+            warn!(code = refusal.code(), "connection closed unheard");
+            return None;
+        };
+        Some(Newcomer {
+            began,
+            _place: place,
             _count: self.handshakes.begin(),
-        }
+        })
     }
 
     /// Decides on a request for a WebSocket, counts the outcome and logs a refusal.
     ///
-    /// `began` is when the head had been read.
+    /// `began` is when the connection came.
     ///
     /// # Errors
     ///

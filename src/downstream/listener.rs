@@ -2,6 +2,7 @@
 //! the actix-web application.
 
 use std::io;
+use std::net::Shutdown;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use actix_http::HttpService;
 use actix_http::HttpServiceBuilder;
 use actix_http::Request;
 use actix_http::Response;
+use actix_http::TlsAcceptorConfig;
 use actix_rt::net::TcpStream;
 use actix_server::Server;
 use actix_server::ServerBuilder;
@@ -35,6 +37,7 @@ use actix_web::HttpResponse;
 use socket2::SockRef;
 
 use crate::downstream::config::Limits;
+use crate::downstream::gate::Newcomer;
 use crate::downstream::session::Socket;
 use crate::downstream::tls::CertificateStore;
 use crate::downstream::upgrade;
@@ -69,6 +72,11 @@ impl Socket for TcpStream {
             tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
         }
     }
+
+    fn shut_down(&self) {
+        // It fails only for a socket that is down already.
+        let _ = SockRef::from(self).shutdown(Shutdown::Both);
+    }
 }
 
 impl Socket for TlsStream<TcpStream> {
@@ -78,6 +86,10 @@ impl Socket for TlsStream<TcpStream> {
 
     fn keep_little_unsent(&self) {
         self.get_ref().0.keep_little_unsent();
+    }
+
+    fn shut_down(&self) {
+        self.get_ref().0.shut_down();
     }
 }
 
@@ -137,7 +149,10 @@ impl Listener {
                     },
                 ))
                 .finish(self.application(true))
-                .rustls_0_23(config.clone())
+                .rustls_0_23_with_config(
+                    config.clone(),
+                    TlsAcceptorConfig::default().handshake_timeout(self.limits.request_head),
+                )
         })
     }
 
@@ -161,8 +176,13 @@ impl Listener {
             .local_addr(address)
             .on_connect_ext(move |socket: &T, extensions| {
                 socket.keep_little_unsent();
-                // Each request of the connection shares it; it goes with the last of them.
-                extensions.insert(gate.begin_handshake());
+                match gate.begin_handshake() {
+                    // Each request of the connection shares it; it goes with the last of them.
+                    Some(newcomer) => {
+                        extensions.insert(newcomer);
+                    }
+                    None => socket.shut_down(),
+                }
             })
     }
 
@@ -216,9 +236,8 @@ async fn upgraded<S: Socket>(
 /// Answers a request that is not an upgrade and that no page serves.
 async fn no_upgrade(request: HttpRequest, gate: web::Data<Gate>) -> HttpResponse {
     let secure = request.app_data::<Secure>().is_some_and(|secure| secure.0);
-    let admitted = gate
-        .into_inner()
-        .admit(request.head(), secure, Instant::now());
+    let began = began(request.conn_data());
+    let admitted = gate.into_inner().admit(request.head(), secure, began);
     let refusal = admitted.err().unwrap_or(Refusal::UpgradeRequired);
     upgrade::response(&refusal).map_into_boxed_body().into()
 }
@@ -226,6 +245,11 @@ async fn no_upgrade(request: HttpRequest, gate: web::Data<Gate>) -> HttpResponse
 /// Bytes the kernel keeps for a client beyond those under way: enough to fill the pause until this
 /// thread's next turn, few enough that a slow client shows, and costs, little.
 const UNSENT: u32 = 256 * 1024;
+
+/// When the connection of a request came.
+pub(super) fn began(newcomer: Option<&Newcomer>) -> Instant {
+    newcomer.map_or_else(Instant::now, Newcomer::began)
+}
 
 /// Time for a client to close its end after an answer that closes the connection.
 const LINGER: Duration = Duration::from_millis(200);

@@ -142,11 +142,15 @@ impl Sessions {
     }
 
     /// Counts a connection that has yet to finish its handshake.
-    pub fn begin_handshake(self: &Arc<Self>) -> Handshake {
-        self.handshakes.fetch_add(1, Ordering::Relaxed);
-        Handshake {
+    ///
+    /// None over twice the limit: between the limit and that, openings are still answered, with the
+    /// reason why they are refused.
+    pub fn begin_handshake(self: &Arc<Self>) -> Option<Handshake> {
+        let handshake = Handshake {
             sessions: Arc::clone(self),
-        }
+        };
+        let others = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        (others < self.limits.handshakes.get().saturating_mul(2)).then_some(handshake)
     }
 
     /// Admits one session of a client, named by the key of
@@ -315,9 +319,10 @@ mod tests {
     #[test]
     fn refuses_while_too_many_handshakes_are_in_progress() {
         let sessions = sessions(3, 3, 1);
-        let own = sessions.begin_handshake();
+        let own = sessions.begin_handshake().unwrap();
         assert!(sessions.admit(address(1)).is_ok(), "at the limit");
-        let other = sessions.begin_handshake();
+        let other = sessions.begin_handshake().unwrap();
+        assert!(sessions.begin_handshake().is_none(), "over twice the limit");
         assert_eq!(
             sessions.admit(address(1)).unwrap_err(),
             Refusal::TooManyHandshakes

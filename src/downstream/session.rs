@@ -63,6 +63,9 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// Asks the kernel to queue only little beyond what is on its way to the client.
     fn keep_little_unsent(&self);
+
+    /// Ends it both ways, at once.
+    fn shut_down(&self);
 }
 
 /// What a session begins with.

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
 use actix_codec::Framed;
 use actix_http::h1;
@@ -18,6 +17,7 @@ use actix_http::StatusCode;
 use tokio::io::AsyncWriteExt;
 
 use crate::downstream::gate::Admission;
+use crate::downstream::listener;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
 use crate::downstream::session::Start;
@@ -36,7 +36,7 @@ pub async fn upgrade<S: Socket>(
     request: Request,
     framed: Framed<S, Codec>,
 ) -> io::Result<()> {
-    let began = Instant::now();
+    let began = listener::began(request.conn_data());
     let admitted = gate.admit(request.head(), secure, began);
     // The request holds the connection's place among the handshakes in progress.
     drop(request);

@@ -69,7 +69,8 @@ pub struct Connection {
     addresses: Addresses,
     wiring: Wiring,
     state: State,
-    /// Runs out when the login, or after the end the delivery, takes too long.
+    /// Runs out when the login (from the client's first byte on), or after the end the delivery,
+    /// takes too long.
     deadline: Option<Pin<Box<Sleep>>>,
     /// The client has been told all there was to say.
     silent: bool,
@@ -94,6 +95,7 @@ enum State {
 impl Connection {
     /// A connection that dials when the client's protocol header has come.
     pub fn new(service: Arc<Service>, addresses: Addresses, wiring: Wiring) -> Self {
+        let login_deadline = service.config.login_deadline;
         Self {
             service,
             addresses,
@@ -102,7 +104,7 @@ impl Connection {
                 header: [0; 8],
                 have: 0,
             },
-            deadline: None,
+            deadline: Some(Box::pin(tokio::time::sleep(login_deadline))),
             silent: false,
             finishing: false,
         }
@@ -155,7 +157,6 @@ impl Connection {
             connect: Box::pin(async move { upstream.connect(header, client, gateway).await }),
             waiting,
         };
-        self.set_deadline(self.service.config.login_deadline);
     }
 
     fn start_relaying(&mut self, connected: Connected) {
@@ -273,9 +274,8 @@ impl Connection {
                     relaying.ending("did not end after connection.close")
                 }
             },
-            State::ExpectHeader { .. } | State::Dialing { .. } | State::Over => {
-                Ending::BrokerLoginTimeout
-            }
+            State::ExpectHeader { .. } => Ending::LoginTimeout,
+            State::Dialing { .. } | State::Over => Ending::BrokerLoginTimeout,
         };
         self.end(ending);
     }
@@ -344,8 +344,15 @@ impl Actor for Connection {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(Pump);
     }
+}
 
-    fn stopped(&mut self, _: &mut Self::Context) {
+/// Also where a panic ends the actor: the session always learns that its relay is gone.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Over) {
+            let bug = Ending::Bug("the relay stopped without an ending");
+            self.wiring.tell(ToClient::Ended(bug));
+        }
         self.wiring.tell(ToClient::Finished);
     }
 }

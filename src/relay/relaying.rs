@@ -297,12 +297,13 @@ impl Relaying {
     }
 }
 
-/// A buffer with the first `len` bytes of `buffer` that has room for `wanted` in all, and for more.
+/// A buffer with the first `len` bytes of `buffer` and room for `wanted` in all: no more than the one
+/// frame that is larger than a read, so that it is a message of its own.
 fn with_room_for(buffer: Buffer, len: usize, wanted: usize) -> Buffer {
     if wanted <= buffer.capacity() && len < buffer.capacity() {
         return buffer;
     }
-    let mut larger = Buffer::with_room(wanted.max(2 * len));
+    let mut larger = Buffer::with_room(wanted.max(len + 1));
     larger.room()[..len].copy_from_slice(buffer.data(len));
     larger
 }

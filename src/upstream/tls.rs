@@ -25,14 +25,14 @@ use crate::upstream::config::Config;
 use crate::upstream::config::Tls;
 
 /// What is needed to speak TLS with the brokers of one service.
-pub(super) struct Connector {
+pub struct Connector {
     settings: Tls,
     client: ArcSwap<ClientConfig>,
 }
 
 impl Connector {
     /// Reads the files; none if no broker of `config` is spoken to over TLS.
-    pub(super) fn load(config: &Config) -> Result<Option<Self>, String> {
+    pub fn load(config: &Config) -> Result<Option<Self>, String> {
         if !config.uris.iter().any(BrokerUri::is_tls) {
             return Ok(None);
         }

@@ -253,11 +253,15 @@ fn the_brokers_negotiation_may_come_in_pieces() {
 fn messages_to_the_client_are_batches_of_whole_frames() {
     let small = amqp::deliver(1, 1, &[5; 100], FRAME_MAX);
     let largest = amqp::frame(amqp::CONTENT_BODY, 1, &vec![6; FRAME_MAX - FRAME_OVERHEAD]);
+    let medium = amqp::frame(amqp::CONTENT_BODY, 1, &[7; 70_000]);
     let stream = Arc::new(
         [
             small.repeat(5000),
             largest.clone(),
             small.repeat(10),
+            medium.repeat(3),
+            small.repeat(1000),
+            medium,
             largest,
         ]
         .concat(),

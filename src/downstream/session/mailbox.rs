@@ -58,8 +58,11 @@ impl<S: Socket> Actor for Session<S> {
         }
         ctx.spawn(Pump);
     }
+}
 
-    fn stopped(&mut self, _: &mut Self::Context) {
+/// The books are closed here, so that they are closed whatever ends the actor, a panic included.
+impl<S> Drop for Session<S> {
+    fn drop(&mut self) {
         self.count_exhausted();
         self.gate.sessions.leave(self.id);
         let bug = Ending::Bug("the session stopped without an ending");
@@ -137,6 +140,22 @@ impl<S: Socket> Handler<Control> for Session<S> {
     }
 }
 
+impl<S> Session<S> {
+    /// Adds the time in which one side waited for the other.
+    pub(super) fn count_exhausted(&self) {
+        let metrics = &self.gate.metrics;
+        for (window, direction) in [
+            (&self.from_client, &metrics.from_client),
+            (&self.to_client, &metrics.to_client),
+        ] {
+            let time = window.take_exhausted();
+            if !time.is_zero() {
+                direction.exhausted.inc_by(time.as_secs_f64());
+            }
+        }
+    }
+}
+
 impl<S: Socket> Session<S> {
     fn data_to_client(&mut self, mut batch: Batch) {
         self.to_client.batch_taken();
@@ -179,20 +198,6 @@ impl<S: Socket> Session<S> {
             .fetch_add(messages, Ordering::Relaxed);
         self.gate.metrics.to_client.bytes.inc_by(bytes);
         self.gate.metrics.to_client.messages.inc_by(messages);
-    }
-
-    /// Adds the time in which one side waited for the other.
-    pub(super) fn count_exhausted(&self) {
-        let metrics = &self.gate.metrics;
-        for (window, direction) in [
-            (&self.from_client, &metrics.from_client),
-            (&self.to_client, &metrics.to_client),
-        ] {
-            let time = window.take_exhausted();
-            if !time.is_zero() {
-                direction.exhausted.inc_by(time.as_secs_f64());
-            }
-        }
     }
 }
 

@@ -213,3 +213,18 @@ fn the_clients_text_forges_no_line() {
         );
     }
 }
+
+#[test]
+fn the_document_has_a_row_for_every_code() {
+    let document = include_str!("../../../docs/protocol.md");
+    let rows = document.lines().filter(|line| {
+        let status = line.strip_prefix("| ").and_then(|rest| rest.get(..3));
+        status.is_some_and(|status| status.parse::<u16>().is_ok())
+    });
+    let documented: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    let mut codes = ALL_CODES.to_vec();
+    codes.sort_unstable();
+    let mut sorted = documented.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, codes);
+}

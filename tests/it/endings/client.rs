@@ -124,6 +124,16 @@ fn client_login_timeout() {
     }
 }
 
+/// client, login_timeout: nor does a client get more time that begins with less than the protocol header.
+#[test]
+fn client_login_timeout_within_the_protocol_header() {
+    let fixture = Fixture::with_limits(Broker::polite());
+    let mut page = Page::open(&fixture.gateway);
+    page.send(b"AMQ");
+    page.read_to_end().expect_code(4103);
+    fixture.expect("client", "login_timeout", Some(4103));
+}
+
 /// client, protocol_error: 1002.
 #[test]
 fn client_protocol_error() {

@@ -67,6 +67,14 @@ describe("links", async () => {
   }
 })
 
+test("files that the documents name are there", async () => {
+  for (const document of await documents()) {
+    for (const [, path] of (await read(document)).matchAll(/`((?:src|tests|scripts|config|docs|demo)\/[\w./-]*)[^`]*`/g)) {
+      assert.ok(await stat(join(root, path)).catch(() => false), `${document} names ${path}`)
+    }
+  }
+})
+
 describe("with a gateway", () => {
   let broker
   let gateway
