@@ -25,6 +25,7 @@ use crate::config::ConfigError;
 use crate::config::Settings;
 use crate::downstream;
 use crate::downstream::gate::Backend;
+use crate::downstream::gate::OncePerSecond;
 use crate::downstream::listener::Listener;
 use crate::downstream::tls::CertificateStore;
 use crate::downstream::Gate;
@@ -144,6 +145,7 @@ impl Parts {
             drain: drain.clone(),
             metrics,
             handshakes,
+            unheard: OncePerSecond::default(),
         });
         Ok(Self {
             registry,

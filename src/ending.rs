@@ -161,6 +161,24 @@ impl Ending {
     }
 }
 
+/// Text of a stranger's on one line of a log: what would end the line, or turn it round, is escaped.
+#[derive(Debug)]
+pub struct OneLine<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.to_string().chars() {
+            let turns = matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if character.is_control() || turns {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                write!(f, "{character}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -196,5 +214,19 @@ impl fmt::Display for Ending {
             Self::OperatorEnded => f.write_str("an operator ended the session"),
             Self::Bug(what) => write!(f, "the gateway failed: {what}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_forge_a_line_is_escaped_and_the_rest_is_not() {
+        let text = "no queue 'é' in vhost '/'\r\nINFO \u{1b}[2J\u{202e}";
+        assert_eq!(
+            OneLine(text).to_string(),
+            "no queue 'é' in vhost '/'\\r\\nINFO \\u{1b}[2J\\u{202e}"
+        );
     }
 }

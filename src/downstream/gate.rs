@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -60,6 +62,25 @@ pub struct Gate {
     pub metrics: Metrics,
     /// What handshakes count.
     pub handshakes: handshake::Metrics,
+    /// When a connection that was not heard was last logged.
+    pub unheard: OncePerSecond,
+}
+
+/// Lets one log line a second through, so that a flood of connections is no flood of lines.
+#[derive(Debug, Default)]
+pub struct OncePerSecond {
+    last: Mutex<Option<Instant>>,
+}
+
+impl OncePerSecond {
+    fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.saturating_duration_since(last).as_secs() >= 1);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
 }
 
 /// A request that may become a session.
@@ -91,14 +112,20 @@ impl Newcomer {
 impl Gate {
     /// Counts a connection that has yet to finish its opening handshake.
     ///
-    /// None when there are so many that this one is not even heard; that is counted and logged.
-    pub fn begin_handshake(&self) -> Option<Newcomer> {
+    /// None when there are so many, in all or from this peer, that this one is not even heard; each is
+    /// counted, and one a second is logged.
+    pub fn begin_handshake(&self, peer: Option<SocketAddr>) -> Option<Newcomer> {
         let began = Instant::now();
-        let Some(place) = self.sessions.begin_handshake() else {
+        let address = peer.map(|peer| address::limit_key(peer.ip()));
+        // Behind a proxy all clients are one peer.
+        let address = address.filter(|address| !self.proxies.trusts(*address));
+        let Some(place) = self.sessions.begin_handshake(address) else {
             let refusal = Refusal::TooManyHandshakes;
             self.handshakes.opening_refused(&refusal, Duration::ZERO);
             self.metrics.limit_hit("handshakes");
-            warn!(code = refusal.code(), "connection closed unheard");
+            if self.unheard.is_due(began) {
+                warn!(code = refusal.code(), ?peer, "connection closed unheard");
+            }
             return None;
         };
         Some(Newcomer {
@@ -132,13 +159,27 @@ impl Gate {
         outcome
     }
 
-    fn decide(
-        self: &Arc<Self>,
+    /// Decides on a request that did not come as an upgrade, counts and logs the refusal.
+    pub fn refuse(self: &Arc<Self>, head: &RequestHead, secure: bool, began: Instant) -> Refusal {
+        let headers = headers(&head.headers);
+        let client = self.client(head.peer_addr, &headers);
+        let refusal = match self.negotiate(head, &headers, secure) {
+            Err(refusal) => refusal,
+            // The HTTP server saw a body where a handshake has none (RFC 6455 section 4.1).
+            Ok(_) => Refusal::UpgradeMalformed {
+                reason: "it comes with a body",
+            },
+        };
+        self.count_refusal(&refusal, head, client, began.elapsed());
+        refusal
+    }
+
+    fn negotiate(
+        &self,
         head: &RequestHead,
         headers: &Headers<'_>,
         secure: bool,
-        client: SocketAddr,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Opening, Refusal> {
         let request = OpeningRequest {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -147,7 +188,17 @@ impl Gate {
             secure,
             headers,
         };
-        let opening = opening::negotiate(&request, &self.services)?;
+        opening::negotiate(&request, &self.services)
+    }
+
+    fn decide(
+        self: &Arc<Self>,
+        head: &RequestHead,
+        headers: &Headers<'_>,
+        secure: bool,
+        client: SocketAddr,
+    ) -> Result<Admission, Refusal> {
+        let opening = self.negotiate(head, headers, secure)?;
         if self.drain.is_draining() {
             return Err(Refusal::Draining);
         }

@@ -14,6 +14,7 @@ use actix_http::body::BoxBody;
 use actix_http::h1::Codec;
 use actix_http::HttpService;
 use actix_http::HttpServiceBuilder;
+use actix_http::KeepAlive;
 use actix_http::Request;
 use actix_http::Response;
 use actix_http::TlsAcceptorConfig;
@@ -42,7 +43,6 @@ use crate::downstream::session::Socket;
 use crate::downstream::tls::CertificateStore;
 use crate::downstream::upgrade;
 use crate::downstream::Gate;
-use crate::handshake::Refusal;
 
 /// What the public listener needs.
 #[derive(Clone)]
@@ -65,6 +65,10 @@ impl Socket for TcpStream {
         self.local_addr().ok()
     }
 
+    fn client_address(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
+    }
+
     fn keep_little_unsent(&self) {
         // Without it the kernel takes megabytes for a slow client before it says that it is full.
         #[cfg(target_os = "linux")]
@@ -82,6 +86,10 @@ impl Socket for TcpStream {
 impl Socket for TlsStream<TcpStream> {
     fn gateway_address(&self) -> Option<SocketAddr> {
         self.get_ref().0.gateway_address()
+    }
+
+    fn client_address(&self) -> Option<SocketAddr> {
+        self.get_ref().0.client_address()
     }
 
     fn keep_little_unsent(&self) {
@@ -168,7 +176,8 @@ impl Listener {
     {
         let gate = Arc::clone(&self.gate);
         HttpService::<T, S, BoxBody>::build()
-            .keep_alive(self.limits.request_head)
+            // A second request on a connection has no deadline in the HTTP server.
+            .keep_alive(KeepAlive::Disabled)
             .client_request_timeout(self.limits.request_head)
             .client_disconnect_timeout(LINGER)
             .h1_allow_half_closed(false)
@@ -176,7 +185,7 @@ impl Listener {
             .local_addr(address)
             .on_connect_ext(move |socket: &T, extensions| {
                 socket.keep_little_unsent();
-                match gate.begin_handshake() {
+                match gate.begin_handshake(socket.client_address()) {
                     // Each request of the connection shares it; it goes with the last of them.
                     Some(newcomer) => {
                         extensions.insert(newcomer);
@@ -237,8 +246,7 @@ async fn upgraded<S: Socket>(
 async fn no_upgrade(request: HttpRequest, gate: web::Data<Gate>) -> HttpResponse {
     let secure = request.app_data::<Secure>().is_some_and(|secure| secure.0);
     let began = began(request.conn_data());
-    let admitted = gate.into_inner().admit(request.head(), secure, began);
-    let refusal = admitted.err().unwrap_or(Refusal::UpgradeRequired);
+    let refusal = gate.into_inner().refuse(request.head(), secure, began);
     upgrade::response(&refusal).map_into_boxed_body().into()
 }
 

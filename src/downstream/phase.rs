@@ -96,6 +96,16 @@ impl Phase {
         first
     }
 
+    /// AMQP had come to its own end when the client sent a Close frame without a code: that end is
+    /// the reason, and the client may not know it yet.
+    pub fn explain(&mut self, come_to: Ending) {
+        if let Self::ExpectFarewell { ending, .. } = self {
+            if *ending == Ending::ClientClosed(None) {
+                *ending = come_to;
+            }
+        }
+    }
+
     /// The relay has said its farewell (or there is none): the ending whose Close frame is due.
     pub fn farewell_said(&mut self) -> Option<&Ending> {
         let Self::ExpectFarewell { ending, client } = self else {
@@ -148,6 +158,7 @@ impl Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::websocket::CloseCode;
 
     #[test]
     fn the_first_ending_counts() {
@@ -188,6 +199,22 @@ mod tests {
         phase.heard_out(Client::Silent);
         phase.farewell_said();
         assert!(matches!(phase, Phase::Delivering { .. }));
+    }
+
+    #[test]
+    fn a_close_without_a_code_is_explained_by_amqp_and_others_are_not() {
+        let mut phase = Phase::Open;
+        phase.leave(Ending::ClientClosed(None));
+        phase.explain(Ending::AmqpClosed);
+        assert_eq!(phase.farewell_said(), Some(&Ending::AmqpClosed));
+
+        let own = Ending::ClientClosed(Some((CloseCode(4000), String::new())));
+        for known in [own, Ending::Drained] {
+            let mut phase = Phase::Open;
+            phase.leave(known.clone());
+            phase.explain(Ending::AmqpClosed);
+            assert_eq!(phase.farewell_said(), Some(&known));
+        }
     }
 
     #[test]

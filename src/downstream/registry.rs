@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -103,16 +102,42 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Sessions {
     limits: Limits,
-    handshakes: AtomicUsize,
-    admitted: Mutex<Admitted>,
+    handshakes: Mutex<Places>,
+    admitted: Mutex<Places>,
     entries: Mutex<HashMap<SessionId, Entry>>,
     left: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Admitted {
+struct Places {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
+}
+
+impl Places {
+    fn of(&self, address: IpAddr) -> usize {
+        self.by_address.get(&address).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, address: Option<IpAddr>) {
+        self.total += 1;
+        if let Some(address) = address {
+            *self.by_address.entry(address).or_default() += 1;
+        }
+    }
+
+    fn give_back(&mut self, address: Option<IpAddr>) {
+        self.total = self.total.saturating_sub(1);
+        let Some(address) = address else {
+            return;
+        };
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
 }
 
 /// One admitted session; dropping it makes room for another.
@@ -127,6 +152,7 @@ pub struct Permit {
 #[must_use = "the connection counts only while this lives"]
 pub struct Handshake {
     sessions: Arc<Sessions>,
+    address: Option<IpAddr>,
 }
 
 impl Sessions {
@@ -134,23 +160,32 @@ impl Sessions {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            handshakes: AtomicUsize::new(0),
+            handshakes: Mutex::default(),
             admitted: Mutex::default(),
             entries: Mutex::default(),
             left: Notify::new(),
         }
     }
 
-    /// Counts a connection that has yet to finish its handshake.
+    /// Counts a connection that has yet to finish its handshake, of a peer named like a client's
+    /// address or of a proxy.
     ///
     /// None over twice the limit: between the limit and that, openings are still answered, with the
-    /// reason why they are refused.
-    pub fn begin_handshake(self: &Arc<Self>) -> Option<Handshake> {
-        let handshake = Handshake {
+    /// reason why they are refused. None also where one address has taken its share, so that one host
+    /// cannot keep all others out.
+    pub fn begin_handshake(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Handshake> {
+        let limit = self.limits.handshakes.get();
+        let share = (limit / SHARE_OF_ADDRESS).max(limit.saturating_mul(2).min(SMALLEST_SHARE));
+        let mut places = lock(&self.handshakes);
+        let has_share = address.is_none_or(|address| places.of(address) < share);
+        if places.total >= limit.saturating_mul(2) || !has_share {
+            return None;
+        }
+        places.take(address);
+        Some(Handshake {
             sessions: Arc::clone(self),
-        };
-        let others = self.handshakes.fetch_add(1, Ordering::Relaxed);
-        (others < self.limits.handshakes.get().saturating_mul(2)).then_some(handshake)
+            address,
+        })
     }
 
     /// Admits one session of a client, named by the key of
@@ -160,19 +195,17 @@ impl Sessions {
     ///
     /// The limit that is reached.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refusal> {
-        if self.handshakes.load(Ordering::Relaxed) > self.limits.handshakes.get() {
+        if lock(&self.handshakes).total > self.limits.handshakes.get() {
             return Err(Refusal::TooManyHandshakes);
         }
         let mut admitted = lock(&self.admitted);
         if admitted.total >= self.limits.sessions.get() {
             return Err(Refusal::TooManySessions);
         }
-        let of_address = admitted.by_address.entry(address).or_default();
-        if *of_address >= self.limits.sessions_per_address.get() {
+        if admitted.of(address) >= self.limits.sessions_per_address.get() {
             return Err(Refusal::TooManySessionsFromAddress);
         }
-        *of_address += 1;
-        admitted.total += 1;
+        admitted.take(Some(address));
         Ok(Permit {
             sessions: Arc::clone(self),
             address,
@@ -244,13 +277,7 @@ impl Sessions {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut admitted = lock(&self.sessions.admitted);
-        admitted.total = admitted.total.saturating_sub(1);
-        if let Some(count) = admitted.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                admitted.by_address.remove(&self.address);
-            }
-        }
+        admitted.give_back(Some(self.address));
         let empty = admitted.total == 0;
         drop(admitted);
         if empty {
@@ -261,7 +288,7 @@ impl Drop for Permit {
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        self.sessions.handshakes.fetch_sub(1, Ordering::Relaxed);
+        lock(&self.sessions.handshakes).give_back(self.address);
     }
 }
 
@@ -277,6 +304,13 @@ fn tell(entry: &Entry, control: Control) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// One address may take a fourth of the places for handshakes: many tabs behind one router, and still
+/// not everybody's.
+const SHARE_OF_ADDRESS: usize = 4;
+
+/// Below this a share is no smaller: a page with 64 sockets must not notice.
+const SMALLEST_SHARE: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -319,16 +353,30 @@ mod tests {
     #[test]
     fn refuses_while_too_many_handshakes_are_in_progress() {
         let sessions = sessions(3, 3, 1);
-        let own = sessions.begin_handshake().unwrap();
+        let own = sessions.begin_handshake(Some(address(1))).unwrap();
         assert!(sessions.admit(address(1)).is_ok(), "at the limit");
-        let other = sessions.begin_handshake().unwrap();
-        assert!(sessions.begin_handshake().is_none(), "over twice the limit");
+        let other = sessions.begin_handshake(None).unwrap();
+        assert!(sessions.begin_handshake(None).is_none(), "over twice");
         assert_eq!(
             sessions.admit(address(1)).unwrap_err(),
             Refusal::TooManyHandshakes
         );
         drop((own, other));
         assert!(sessions.admit(address(1)).is_ok());
+    }
+
+    #[test]
+    fn one_address_cannot_take_every_place_of_a_handshake() {
+        let sessions = sessions(3, 3, 1000);
+        let hers: Vec<_> = (0..1000)
+            .map_while(|_| sessions.begin_handshake(Some(address(1))))
+            .collect();
+        assert_eq!(hers.len(), 1000 / SHARE_OF_ADDRESS);
+        assert!(sessions.begin_handshake(Some(address(2))).is_some());
+        assert!(sessions.begin_handshake(None).is_some(), "a proxy");
+        drop(hers);
+        assert!(sessions.begin_handshake(Some(address(1))).is_some());
+        assert!(lock(&sessions.handshakes).by_address.is_empty());
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
     /// The gateway's end.
     fn gateway_address(&self) -> Option<SocketAddr>;
 
+    /// The peer's end: the client's, or that of a proxy.
+    fn client_address(&self) -> Option<SocketAddr>;
+
     /// Asks the kernel to queue only little beyond what is on its way to the client.
     fn keep_little_unsent(&self);
 
@@ -104,8 +107,8 @@ pub struct Session<S> {
     sleep: Pin<Box<Sleep>>,
     traffic: Arc<Traffic>,
     early: Vec<u8>,
-    /// Held until the session is gone.
-    _permit: Permit,
+    /// The place among the limits, held until session and relay are gone.
+    place: Rc<Permit>,
 }
 
 /// The actor behind the session.
@@ -152,7 +155,7 @@ impl<S: Socket> Session<S> {
             sleep: Box::pin(tokio::time::sleep(websocket.ping_interval)),
             traffic: Arc::default(),
             early: start.early,
-            _permit: start.permit,
+            place: Rc::new(start.permit),
             gate,
         };
         session.outbox.push_slice(&start.response);
@@ -183,11 +186,18 @@ impl<S: Socket> Session<S> {
 
     /// Writes what waits; true when the session is over.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let waiting = self.outbox.len();
         let written = self
             .outbox
             .poll_write(&mut self.socket, &self.to_client, cx);
         match written {
-            Poll::Pending => return false,
+            Poll::Pending => {
+                if self.outbox.len() < waiting {
+                    // Who takes what was waiting is there, however slowly it comes to our Ping.
+                    self.timer.taken(Instant::now());
+                }
+                return false;
+            }
             Poll::Ready(Err(error)) => return self.lost(how_it_failed(&error)),
             Poll::Ready(Ok(())) => {}
         }
@@ -239,7 +249,12 @@ impl<S: Socket> Session<S> {
         }
         let relay_is_full =
             matches!(self.relay, Relay::Live(_)) && self.from_client.poll_open(cx).is_pending();
-        relay_is_full || self.outbox.len() > 2 * self.gate.websocket.window_bytes
+        relay_is_full || self.answers_wait()
+    }
+
+    /// Whether so much waits for the client that it may not ask for more, such as answers to pings.
+    fn answers_wait(&self) -> bool {
+        self.outbox.len() > 2 * self.gate.websocket.window_bytes
     }
 
     fn take_early(&mut self, ctx: &mut actix::Context<Self>) {
@@ -307,11 +322,12 @@ impl<S: Socket> Session<S> {
             }
         };
         if !batch.is_empty() || !batch.pieces.is_empty() {
-            if let Relay::Absent = self.relay {
+            let is_open = self.phase.ending().is_none();
+            if is_open && matches!(self.relay, Relay::Absent) {
                 self.start_relay(ctx);
             }
             if let Relay::Live(_) = self.relay {
-                self.from_client.spend(batch.len());
+                self.from_client.spend(batch.cost());
                 self.tell_relay(FromClient::Data(batch));
             }
         }
@@ -326,6 +342,7 @@ impl<S: Socket> Session<S> {
             session: ctx.address().recipient(),
             from_client: Rc::clone(&self.from_client),
             to_client: Rc::clone(&self.to_client),
+            place: self.place.clone(),
         };
         let relay = match &self.gate.backends[self.service] {
             Backend::Echo => Echo::new(wiring).start().recipient(),

@@ -71,6 +71,11 @@ impl Timer {
         self.pinged = false;
     }
 
+    /// The client has taken bytes that waited for it: no answer, but a sign of life.
+    pub fn taken(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
     /// The session shall close at `at` at the latest.
     pub fn drain_at(&mut self, at: Instant) {
         self.drain_at = Some(self.drain_at.map_or(at, |earlier| earlier.min(at)));
@@ -207,6 +212,15 @@ mod tests {
         assert_eq!(clock.due(&mut timer, 69, OPEN), Due::Nothing);
         assert_eq!(clock.due(&mut timer, 70, OPEN), Due::Ping);
         assert_eq!(clock.due(&mut timer, 109, OPEN), Due::Nothing);
+    }
+
+    #[test]
+    fn a_client_that_takes_bytes_slowly_is_there() {
+        let (clock, mut timer) = Clock::new();
+        assert_eq!(clock.due(&mut timer, 20, OPEN), Due::Ping);
+        timer.taken(clock.at(55));
+        assert_eq!(clock.due(&mut timer, 114, OPEN), Due::Nothing);
+        assert_eq!(clock.due(&mut timer, 115, OPEN), Due::Silence);
     }
 
     #[test]

@@ -51,6 +51,18 @@ impl Batch {
         self.end - self.start
     }
 
+    /// What the batch costs while it waits, in bytes of credit.
+    ///
+    /// Where the boundaries of messages are kept, batches cannot be joined: each keeps its buffer,
+    /// however little it holds.
+    pub fn cost(&self) -> usize {
+        if self.pieces.is_empty() {
+            self.len()
+        } else {
+            self.buffer.capacity()
+        }
+    }
+
     /// Whether the batch holds no byte. It may still hold the end of a message.
     pub fn is_empty(&self) -> bool {
         self.start == self.end

@@ -113,7 +113,15 @@ impl Connection {
     fn data_from_client(&mut self, batch: Batch) {
         match &mut self.state {
             State::ExpectHeader { .. } => self.header_from_client(batch),
-            State::Dialing { waiting, .. } => waiting.push_back(batch),
+            State::Dialing { waiting, .. } => {
+                // Together, so that many small batches do not each keep a buffer.
+                let joined = waiting
+                    .back_mut()
+                    .is_some_and(|last| last.append(batch.bytes()));
+                if !joined {
+                    waiting.push_back(batch);
+                }
+            }
             State::Relaying(relaying) => {
                 let violation =
                     relaying.data_from_client(batch, &self.wiring, &self.service.metrics);
@@ -388,8 +396,12 @@ impl Handler<FromClient> for Connection {
                 self.data_from_client(batch);
             }
             FromClient::Farewell(ending) => {
+                let come_to = match &self.state {
+                    State::Relaying(relaying) => relaying.amqp_ending(),
+                    State::ExpectHeader { .. } | State::Dialing { .. } | State::Over => None,
+                };
                 self.say_farewell(&ending);
-                self.wiring.tell(ToClient::Farewell);
+                self.wiring.tell(ToClient::Farewell(come_to));
             }
             FromClient::Finish => self.finish(),
         }

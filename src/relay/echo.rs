@@ -42,7 +42,7 @@ impl Echo {
                 return Poll::Pending;
             }
             if let Some(batch) = self.waiting.pop_front() {
-                self.wiring.from_client.return_bytes(batch.len());
+                self.wiring.from_client.return_bytes(batch.cost());
                 self.wiring.pass(batch);
             }
         }
@@ -91,7 +91,7 @@ impl Handler<FromClient> for Echo {
                 // at most one window full.
                 self.ending = true;
                 let _ = self.poll(&mut Context::from_waker(std::task::Waker::noop()));
-                self.wiring.tell(ToClient::Farewell);
+                self.wiring.tell(ToClient::Farewell(None));
             }
             FromClient::Finish => {
                 self.wiring.tell(ToClient::Finished);

@@ -18,6 +18,7 @@ pub mod splice;
 pub mod tally;
 pub mod violation;
 
+use std::any::Any;
 use std::rc::Rc;
 
 use actix::Message;
@@ -35,7 +36,7 @@ use crate::ending::Ending;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum FromClient {
-    /// Payload bytes, in order. Credit for them was spent on [`Wiring::from_client`].
+    /// Payload bytes, in order. [`Batch::cost`] was spent for them on [`Wiring::from_client`].
     Data(Batch),
     /// The session ends: whatever must still be said to the client is to be said now.
     ///
@@ -54,8 +55,8 @@ pub enum ToClient {
     Data(Batch),
     /// The broker has accepted the client's login.
     LoggedIn,
-    /// Answers [`FromClient::Farewell`].
-    Farewell,
+    /// Answers [`FromClient::Farewell`], with the ending that AMQP itself has come to, if it has.
+    Farewell(Option<Ending>),
     /// The relay has found a reason to end the session, and has said all it had to say to the client.
     Ended(Ending),
     /// The relay has delivered what it had accepted, or could not, and is gone.
@@ -71,6 +72,8 @@ pub struct Wiring {
     pub from_client: Rc<Window>,
     /// Bounds what the relay sends and the session has not yet delivered.
     pub to_client: Rc<Window>,
+    /// The session's place among the limits, kept until the relay is gone as well.
+    pub place: Rc<dyn Any>,
 }
 
 impl Wiring {

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::task::ready;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Instant;
@@ -119,8 +118,14 @@ impl Outbox {
             }
         }
         if self.unflushed {
-            ready!(Pin::new(socket).poll_flush(cx))?;
+            // TLS takes bytes before the socket does: only the flush says that they have left.
+            let Poll::Ready(flushed) = Pin::new(socket).poll_flush(cx) else {
+                self.blocked_since.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            };
+            flushed?;
             self.unflushed = false;
+            self.blocked_since = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -136,6 +141,7 @@ mod tests {
     struct Narrow {
         taken: Vec<u8>,
         room: usize,
+        flushes: bool,
     }
 
     impl AsyncWrite for Narrow {
@@ -154,7 +160,11 @@ mod tests {
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
+            if self.flushes {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -176,6 +186,7 @@ mod tests {
         let mut socket = Narrow {
             taken: Vec::new(),
             room: 5,
+            flushes: true,
         };
         spend(&window, &mut outbox, b"abc");
         outbox.push_slice(b"-");
@@ -188,6 +199,24 @@ mod tests {
         assert_eq!(socket.taken, b"abc-def");
         assert!(outbox.blocked_since().is_none() && outbox.is_empty());
         assert!(!window.is_exhausted());
+    }
+
+    #[test]
+    fn a_flush_that_does_not_end_counts_as_blocked() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let window = Window::new(100);
+        let mut outbox = Outbox::default();
+        let mut socket = Narrow {
+            taken: Vec::new(),
+            room: 100,
+            flushes: false,
+        };
+        spend(&window, &mut outbox, b"abc");
+        assert!(outbox.poll_write(&mut socket, &window, cx).is_pending());
+        assert!(outbox.blocked_since().is_some() && !outbox.is_empty());
+        socket.flushes = true;
+        assert!(outbox.poll_write(&mut socket, &window, cx).is_ready());
+        assert!(outbox.blocked_since().is_none() && outbox.is_empty());
     }
 
     #[test]

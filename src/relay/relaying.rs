@@ -121,10 +121,8 @@ impl Relaying {
                     self.to_broker.push(batch, spent);
                 }
             }
-            Cow::Owned(bytes) => {
-                self.to_broker.push_slice(&bytes);
-                wiring.from_client.return_bytes(spent);
-            }
+            Cow::Owned(bytes) if bytes.is_empty() => wiring.from_client.return_bytes(spent),
+            Cow::Owned(bytes) => self.to_broker.push(Batch::copied(&bytes), spent),
         }
         violation.map(|violation| Ending::AmqpViolation {
             reply_code: violation.reply_code,
@@ -280,20 +278,25 @@ impl Relaying {
 
     /// What the end of the broker's socket means; `how` it ended matters if AMQP did not say why.
     pub fn ending(&self, how: &str) -> Ending {
+        self.amqp_ending().unwrap_or_else(|| {
+            let how = self.write_failed.as_deref().unwrap_or(how);
+            Ending::BrokerLost(how.to_owned())
+        })
+    }
+
+    /// The ending that AMQP has come to by itself: the broker's connection.close, or the client's and
+    /// its answer.
+    pub fn amqp_ending(&self) -> Option<Ending> {
         if let Some(reason) = self.splice.broker_close() {
             if reason.version_refused {
-                return Ending::VersionRefused;
+                return Some(Ending::VersionRefused);
             }
-            return Ending::BrokerClosed {
+            return Some(Ending::BrokerClosed {
                 reply_code: reason.reply_code,
                 text: reason.text.clone(),
-            };
+            });
         }
-        if self.splice.phase() == Phase::Closed {
-            return Ending::AmqpClosed;
-        }
-        let how = self.write_failed.as_deref().unwrap_or(how);
-        Ending::BrokerLost(how.to_owned())
+        (self.splice.phase() == Phase::Closed).then_some(Ending::AmqpClosed)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::harness::client::Client;
 use crate::harness::configuration;
 use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
+use crate::harness::process::open_fds;
 use crate::harness::wait_until;
 use crate::harness::websocket;
 use crate::harness::websocket::close_payload;
@@ -175,7 +176,7 @@ fn a_socket_that_ends_without_close_is_a_loss() {
     let lost = "smeuse_sessions_closed_total{service=\"echo\",by=\"client\",reason=\"lost\"}";
     open(&gateway).reset();
     gateway.wait_metric(lost, 1.0);
-    let before = crate::harness::process::open_fds(gateway.pid());
+    let before = open_fds(gateway.pid());
     let mut client = open(&gateway);
     client.finish_sending();
     client.expect_end(CLOSE_DEADLINE);
@@ -188,7 +189,7 @@ fn a_socket_that_ends_without_close_is_a_loss() {
     gateway.wait_metric(lost, 3.0);
     gateway.wait_metric("smeuse_sessions{service=\"echo\"}", 0.0);
     wait_until("the sockets to be closed", DEADLINE, || {
-        crate::harness::process::open_fds(gateway.pid()) <= before
+        open_fds(gateway.pid()) <= before
     });
 }
 

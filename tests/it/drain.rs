@@ -2,7 +2,6 @@
 //! SIGHUP reads again.
 
 use std::fs;
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -14,8 +13,6 @@ use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::refusal::expect_refusal;
-use crate::harness::tls::Authority;
-use crate::harness::tls::Identity;
 use crate::harness::wait_until;
 use crate::harness::websocket::BINARY;
 use crate::harness::DEADLINE;
@@ -189,92 +186,6 @@ fn amqp_goes_on_while_draining() {
     page.expect_method(crate::harness::amqp::CONNECTION_CLOSE_OK);
     page.read_to_end().expect_code(1000);
     assert!(gateway.exit_status(DEADLINE / 2).success());
-}
-
-/// Opens a WebSocket over TLS.
-fn open_tls(gateway: &Gateway, authority: &Authority) -> Client {
-    let socket = TcpStream::connect(gateway.public()).expect("the gateway accepts");
-    let handle = socket.try_clone().expect("a socket can be cloned");
-    let stream = authority.client(socket, "localhost");
-    Client::over(Box::new(stream), handle).upgraded_by(&Opening::new(gateway.public(), ECHO_PATH))
-}
-
-/// The certificate the gateway shows.
-fn shown(gateway: &Gateway, authority: &Authority) -> Option<Vec<u8>> {
-    let mut socket = TcpStream::connect(gateway.public()).ok()?;
-    socket.set_read_timeout(Some(DEADLINE)).ok()?;
-    let mut stream = authority.client(socket.try_clone().ok()?, "localhost");
-    stream.conn.complete_io(&mut socket).ok()?;
-    stream
-        .conn
-        .peer_certificates()?
-        .first()
-        .map(|certificate| certificate.to_vec())
-}
-
-fn tls_table(identity: &Identity) -> String {
-    let (certificate, key) = (identity.certificate_path(), identity.key_path());
-    format!("[listen]\ntls = {{ certificate = {certificate:?}, key = {key:?} }}\n")
-}
-
-/// `listen.tls`: the same sessions over TLS.
-#[test]
-fn sessions_run_over_tls() {
-    let authority = Authority::new();
-    let identity = authority.issue(&["localhost"]);
-    let gateway = Gateway::start(&(tls_table(&identity) + &configuration::echo()));
-    let mut client = open_tls(&gateway, &authority);
-    expect_echo(&mut client);
-    client.send_binary(&[7; 300_000]);
-    client.expect_message(BINARY, &[7; 300_000]);
-    client.send_close(1000, "");
-    assert_eq!(client.read_to_close().code, Some(1000));
-    gateway.wait_metric("smeuse_sessions{service=\"echo\"}", 0.0);
-
-    // Plain HTTP at a TLS listener ends, and harms nobody.
-    let mut plain = Client::connect(gateway.public());
-    plain.send(&Opening::new(gateway.public(), ECHO_PATH).bytes());
-    plain.drain_to_end(DEADLINE);
-    expect_echo(&mut open_tls(&gateway, &authority));
-}
-
-/// SIGHUP: new sessions see the new certificate, old ones live on; a file that is broken changes nothing.
-#[test]
-fn sighup_reads_the_certificate_again() {
-    let authority = Authority::new();
-    let (first, second) = (
-        authority.issue(&["localhost"]),
-        authority.issue(&["localhost"]),
-    );
-    let gateway = Gateway::start(&(tls_table(&first) + &configuration::echo()));
-    let mut old = open_tls(&gateway, &authority);
-    assert_eq!(
-        shown(&gateway, &authority).as_deref(),
-        Some(first.certificate().as_ref())
-    );
-
-    fs::copy(second.certificate_path(), first.certificate_path())
-        .expect("the certificate can be replaced");
-    fs::write(first.key_path(), "no key at all").expect("the key can be replaced");
-    gateway.signal("HUP");
-    wait_until("a warning about the key", DEADLINE, || {
-        gateway
-            .log()
-            .iter()
-            .any(|line| matches!(line["level"].as_str(), Some("WARN" | "ERROR")))
-    });
-    assert_eq!(
-        shown(&gateway, &authority).as_deref(),
-        Some(first.certificate().as_ref())
-    );
-
-    fs::copy(second.key_path(), first.key_path()).expect("the key can be replaced");
-    gateway.signal("HUP");
-    wait_until("the new certificate", DEADLINE, || {
-        shown(&gateway, &authority).as_deref() == Some(second.certificate().as_ref())
-    });
-    expect_echo(&mut old);
-    expect_echo(&mut open_tls(&gateway, &authority));
 }
 
 /// SIGHUP: the log level of the configuration file is read again.

@@ -1,5 +1,6 @@
 //! What an idle session costs (issue, shown by 5): both sockets open, AMQP logged in, nothing to do.
 
+use crate::harness::amqp;
 use crate::harness::broker::Broker;
 use crate::harness::configuration;
 use crate::harness::gateway::Gateway;
@@ -51,6 +52,46 @@ fn an_idle_session_costs_little_memory() {
     drop(pages);
     gateway.wait_nothing_left();
     broker.wait_all_ended();
+}
+
+/// A session that once carried large bodies both ways gives their buffers back when it is idle.
+#[test]
+fn a_session_that_was_busy_costs_no_more_than_an_idle_one() {
+    const BODY: usize = 100_000;
+    const BUSY: usize = 300;
+    let broker = Broker::start(|peer| {
+        peer.negotiate()?;
+        peer.expect_method(amqp::CHANNEL_OPEN)?;
+        peer.send(&amqp::deliver(1, 1, &[1; BODY], 131_072))?;
+        peer.serve()
+    });
+    let gateway = Gateway::start(&configuration::amqp(broker.uri()));
+    let login = || {
+        let mut page = Page::login(&gateway);
+        page.open_channel_without_answer(1);
+        page.expect_method(amqp::DELIVER);
+        page.read_frame();
+        page.read_frame();
+        page.send(&amqp::publish(1, "q", &[2; BODY], 131_072));
+        page.open_channel(2);
+        page
+    };
+    for _ in 0..50 {
+        login();
+    }
+    gateway.wait_nothing_left();
+    let before = gateway.rss_kib();
+    let pages: Vec<_> = (0..BUSY).map(|_| login()).collect();
+    let grown = gateway.rss_kib().saturating_sub(before) * 1024 / BUSY as u64;
+    eprintln!("{grown} bytes per session that was busy");
+    // Fewer sessions than above, so what allocators keep for all of them weighs more.
+    let allowed = ALLOWED_BYTES + 1024 * 1024 / BUSY as u64;
+    assert!(
+        grown < allowed,
+        "{grown} bytes per session, {allowed} are allowed"
+    );
+    drop(pages);
+    gateway.wait_nothing_left();
 }
 
 /// The limit of open descriptors of this process, which the gateway inherits.

@@ -7,8 +7,10 @@ use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::page::Page;
+use crate::harness::process::open_fds;
 use crate::harness::refusal::expect_refusal;
 use crate::harness::refusal::expect_refused;
+use crate::harness::wait_until;
 use crate::harness::websocket::BINARY;
 use crate::harness::DEADLINE;
 
@@ -156,7 +158,7 @@ fn sessions_that_come_and_go_leave_nothing_behind() {
     let gateway = Gateway::start(&configuration::amqp(broker.uri()));
     drop(Page::login(&gateway));
     gateway.wait_nothing_left();
-    let before = crate::harness::process::open_fds(gateway.pid());
+    let before = open_fds(gateway.pid());
     for number in 0..300 {
         let page = Page::login(&gateway);
         if number % 2 == 0 {
@@ -164,8 +166,8 @@ fn sessions_that_come_and_go_leave_nothing_behind() {
         }
     }
     gateway.wait_nothing_left();
-    crate::harness::wait_until("the sockets to be closed", DEADLINE, || {
-        crate::harness::process::open_fds(gateway.pid()) <= before
+    wait_until("the sockets to be closed", DEADLINE, || {
+        open_fds(gateway.pid()) <= before
     });
     broker.wait_all_ended();
 }

@@ -36,9 +36,13 @@ mod pressure;
 mod limits;
 // Signals: ending by plan, and what is read again.
 mod drain;
+// TLS at the public listener.
+mod tls;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // A real RabbitMQ behind the gateway, with lapin as the witness.
 mod rabbitmq;
 // What an idle session costs.
 mod idle;
+// Damaged bytes from either side.
+mod chaos;

@@ -7,8 +7,14 @@ use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::opening::KEY;
+use crate::harness::process::open_fds;
 use crate::harness::refusal::expect_refusal;
 use crate::harness::refusal::expect_refused;
+use crate::harness::wait_until;
+use crate::harness::websocket;
+use crate::harness::websocket::BINARY;
+use crate::harness::CLOSE_DEADLINE;
+use crate::harness::DEADLINE;
 
 fn gateway() -> Gateway {
     Gateway::start(&configuration::echo())
@@ -38,6 +44,7 @@ fn a_key_that_is_not_sixteen_bytes_in_base64_is_400_key_malformed() {
         "dGhlIHNhbXBsZSBub25jZTE=",
         "dGhlIHNhbXBsZSBub25j",
         "dGhlIHNhbXBsZSBub25j*Q==",
+        "dGhlIHNhbXBsZSBub25jZR==",
     ];
     for key in keys {
         let request = opening(&gateway).replace("Sec-WebSocket-Key", key).bytes();
@@ -172,7 +179,7 @@ fn what_is_not_http_is_ended() {
         let mut client = Client::connect(gateway.public());
         client.send(bytes);
         client.finish_sending();
-        client.drain_to_end(crate::harness::CLOSE_DEADLINE);
+        client.drain_to_end(CLOSE_DEADLINE);
     }
     gateway.wait_metric("smeuse_handshakes_in_progress", 0.0);
 }
@@ -184,10 +191,7 @@ fn a_refusal_is_read_even_if_frames_came_with_the_request() {
     let mut request = opening(&gateway)
         .request_line("GET /nowhere HTTP/1.1")
         .bytes();
-    request.extend(crate::harness::websocket::frame(
-        crate::harness::websocket::BINARY,
-        &[0; 10_000],
-    ));
+    request.extend(websocket::frame(BINARY, &[0; 10_000]));
     let mut client = Client::connect(gateway.public());
     client.send(&request);
     expect_refused(&mut client, 404, "path_not_found");
@@ -203,7 +207,7 @@ fn refusals_leave_no_socket_behind() {
         400,
         "key_missing",
     );
-    let before = crate::harness::process::open_fds(gateway.pid());
+    let before = open_fds(gateway.pid());
     for _ in 0..100 {
         let mut client = Client::connect(gateway.public());
         client.send(
@@ -213,8 +217,49 @@ fn refusals_leave_no_socket_behind() {
         );
         expect_refused(&mut client, 426, "version_not_supported");
     }
-    crate::harness::wait_until("the sockets to be closed", crate::harness::DEADLINE, || {
-        crate::harness::process::open_fds(gateway.pid()) <= before
+    wait_until("the sockets to be closed", DEADLINE, || {
+        open_fds(gateway.pid()) <= before
     });
     gateway.wait_metric("smeuse_handshakes_in_progress", 0.0);
+}
+
+/// RFC 9112 section 9.6: after an answer with `Connection: close` nothing more is processed or sent, whatever came with
+/// the request; above all, no answer takes another's place.
+#[test]
+fn nothing_follows_a_refusal_on_its_socket() {
+    let gateway = gateway();
+    let plain = format!(
+        "GET /nowhere HTTP/1.1\r\nHost: {}\r\n\r\n",
+        gateway.public()
+    );
+    let behind = [
+        opening(&gateway).bytes(),
+        plain.clone().into_bytes(),
+        websocket::frame(BINARY, b"a frame"),
+    ];
+    for bytes in behind {
+        let mut client = Client::connect(gateway.public());
+        client.send(&[plain.as_bytes(), &bytes].concat());
+        expect_refused(&mut client, 404, "path_not_found");
+    }
+    assert_eq!(gateway.metrics().sum("smeuse_sessions_opened_total"), 0.0);
+}
+
+/// RFC 9110 section 7.8: a request is complete with its content, and frames begin behind it; an opening has no content,
+/// and one that says so is not taken for one without.
+#[test]
+fn an_opening_with_content_is_refused() {
+    let gateway = gateway();
+    let with_length = opening(&gateway).with("Content-Length", "5").bytes();
+    let chunked = opening(&gateway)
+        .with("Transfer-Encoding", "chunked")
+        .bytes();
+    for (head, content) in [(with_length, "hello"), (chunked, "5\r\nhello\r\n0\r\n\r\n")] {
+        let mut client = Client::connect(gateway.public());
+        client.send(&[&head, content.as_bytes()].concat());
+        let response = client.response();
+        assert!((400..500).contains(&response.status), "{response:?}");
+    }
+    let empty = opening(&gateway).with("Content-Length", "0");
+    Client::open_by(&empty, gateway.public());
 }

@@ -22,6 +22,7 @@ use crate::downstream::session::Relay;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
 use crate::ending::Ending;
+use crate::ending::OneLine;
 use crate::relay::Batch;
 use crate::relay::ToClient;
 use crate::wire::websocket::encoder;
@@ -77,7 +78,7 @@ impl<S> Drop for Session<S> {
             by = ending.by().label(),
             reason = ending.reason(),
             close_code = close::close(ending).code.map(|code| code.0),
-            detail = %ending,
+            detail = %OneLine(ending),
             bytes_from_client = traffic.bytes_from_client.load(Ordering::Relaxed),
             bytes_to_client = traffic.bytes_to_client.load(Ordering::Relaxed),
             messages_from_client = traffic.messages_from_client.load(Ordering::Relaxed),
@@ -116,7 +117,12 @@ impl<S: Socket> Handler<ToClient> for Session<S> {
                 message_bytes: self.gate.websocket.message_bytes,
                 fragments: self.gate.websocket.fragments.get(),
             }),
-            ToClient::Farewell => self.close(),
+            ToClient::Farewell(come_to) => {
+                if let Some(ending) = come_to {
+                    self.phase.explain(ending);
+                }
+                self.close();
+            }
             ToClient::Ended(ending) => {
                 if let Relay::Live(_) = self.relay {
                     self.relay = Relay::Finishing;

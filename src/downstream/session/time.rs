@@ -18,7 +18,7 @@ impl<S: Socket> Session<S> {
         let speaks_amqp = matches!(self.gate.backends[self.service], Backend::Amqp(_));
         View {
             open: self.phase.ending().is_none(),
-            paused: self.from_client.is_exhausted(),
+            paused: self.from_client.is_exhausted() || self.answers_wait(),
             blocked_since: self.outbox.blocked_since(),
             expects_login: speaks_amqp && matches!(self.relay, Relay::Absent),
         }

@@ -327,6 +327,19 @@ impl Client {
             .expect("the socket can be shut down");
     }
 
+    /// The same for a socket that may be gone.
+    pub(crate) fn try_finish_sending(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// How long reads wait from now on.
+    #[track_caller]
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        self.socket
+            .set_read_timeout(Some(patience))
+            .expect("a read deadline");
+    }
+
     /// Goes away with a TCP reset, as a browser does whose machine lost its network.
     pub(crate) fn reset(self) {
         SockRef::from(&self.socket)

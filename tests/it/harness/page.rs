@@ -121,6 +121,21 @@ impl Page {
         self.frames.pop_front().expect("a frame is there")
     }
 
+    /// The next AMQP frame, or `None` once the WebSocket closes or the socket ends. Pings are passed over; a message that
+    /// is not whole frames still fails the test.
+    #[track_caller]
+    pub(crate) fn try_read_frame(&mut self) -> Option<Frame> {
+        while self.frames.is_empty() {
+            let received = self.client.try_read_frame().ok()?;
+            match received.opcode {
+                BINARY => self.frames.extend(whole_frames(&received.payload)),
+                websocket::PING => (),
+                _ => return None,
+            }
+        }
+        self.frames.pop_front()
+    }
+
     /// The next AMQP frame, which must be this method.
     #[track_caller]
     pub(crate) fn expect_method(&mut self, method: Method) -> Frame {
