@@ -120,6 +120,9 @@ where
     Ok((subscriber, Handle { filter: handle }))
 }
 
+/// What is not logged unless asked for.
+const QUIET: &str = "actix_server=warn,actix_http=off";
+
 /// Parses a filter strictly.
 ///
 /// `EnvFilter` takes any single word for the name of a module to be logged in
@@ -138,10 +141,11 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
             ));
         }
     }
-    // The server's own lines about its threads say nothing to an operator; a directive of the
+    // The HTTP server's lines about its threads say nothing to an operator, and those about requests
+    // that are not HTTP (counted as abandoned) would let a stranger fill the log. A directive of the
     // operator's for the same target comes later and wins.
     EnvFilter::builder()
-        .parse(format!("actix_server=warn,{}", directives.join(",")))
+        .parse(format!("{QUIET},{}", directives.join(",")))
         .map_err(|error| format!("{text:?} is not a filter: {error}"))
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -98,11 +100,29 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Newcomer {
     began: Instant,
+    answered: AtomicBool,
+    handshakes: handshake::Metrics,
     _place: Handshake,
     _count: InProgress,
 }
 
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        if !*self.answered.get_mut() {
+            self.handshakes.opening_abandoned(self.began.elapsed());
+        }
+    }
+}
+
 impl Newcomer {
+    /// Notes that a request of the connection was answered; says whether one was before.
+    ///
+    /// Every answer closes the connection, so nothing that came behind may become a session
+    /// (RFC 9112 section 9.6).
+    pub fn answer(&self) -> bool {
+        self.answered.swap(true, Ordering::Relaxed)
+    }
+
     /// When the connection was there, its TLS handshake done.
     pub fn began(&self) -> Instant {
         self.began
@@ -130,6 +150,8 @@ impl Gate {
         };
         Some(Newcomer {
             began,
+            answered: AtomicBool::new(false),
+            handshakes: self.handshakes.clone(),
             _place: place,
             _count: self.handshakes.begin(),
         })
@@ -165,10 +187,7 @@ impl Gate {
         let client = self.client(head.peer_addr, &headers);
         let refusal = match self.negotiate(head, &headers, secure) {
             Err(refusal) => refusal,
-            // The HTTP server saw a body where a handshake has none (RFC 6455 section 4.1).
-            Ok(_) => Refusal::UpgradeMalformed {
-                reason: "it comes with a body",
-            },
+            Ok(_) => Refusal::UpgradeRequired,
         };
         self.count_refusal(&refusal, head, client, began.elapsed());
         refusal

@@ -213,6 +213,12 @@ impl Listener {
         let application = App::new()
             .app_data(web::Data::from(Arc::clone(&gate)))
             .app_data(Secure(secure))
+            .wrap_fn(|request, next| {
+                if let Some(newcomer) = request.conn_data::<Newcomer>() {
+                    newcomer.answer();
+                }
+                next.call(request)
+            })
             .configure(move |config| {
                 for path in gate.services.iter().flat_map(|service| &service.paths) {
                     config.route(path, web::to(no_upgrade));

@@ -17,6 +17,7 @@ use actix_http::StatusCode;
 use tokio::io::AsyncWriteExt;
 
 use crate::downstream::gate::Admission;
+use crate::downstream::gate::Newcomer;
 use crate::downstream::listener;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
@@ -36,6 +37,16 @@ pub async fn upgrade<S: Socket>(
     request: Request,
     framed: Framed<S, Codec>,
 ) -> io::Result<()> {
+    let answered = request.conn_data().is_some_and(Newcomer::answer);
+    if answered || !framed.is_write_buf_empty() {
+        // An earlier request of this connection was answered; what is left of that is sent.
+        let mut parts = framed.into_parts();
+        let last = async {
+            parts.io.write_all(&parts.write_buf).await?;
+            parts.io.shutdown().await
+        };
+        return tokio::time::timeout(REFUSAL_TIME, last).await?;
+    }
     let began = listener::began(request.conn_data());
     let admitted = gate.admit(request.head(), secure, began);
     // The request holds the connection's place among the handshakes in progress.

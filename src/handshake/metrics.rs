@@ -47,7 +47,7 @@ impl Metrics {
                 &["handshake"],
             )?,
         };
-        for outcome in ALL_CODES.iter().chain([&ACCEPTED]) {
+        for outcome in ALL_CODES.iter().chain([&ACCEPTED, &ABANDONED]) {
             metrics.handshakes.with_label_values(&[OPENING, outcome]);
         }
         metrics.duration.with_label_values(&[OPENING]);
@@ -73,6 +73,12 @@ impl Metrics {
     /// Counts an opening handshake that was refused, `took` after it began.
     pub fn opening_refused(&self, refusal: &Refusal, took: Duration) {
         self.count_opening(refusal.code(), took);
+    }
+
+    /// Counts a connection that ended, or was ended, before its request head was complete and well-formed, `took`
+    /// after it began.
+    pub fn opening_abandoned(&self, took: Duration) {
+        self.count_opening(ABANDONED, took);
     }
 
     fn count_opening(&self, outcome: &str, took: Duration) {
@@ -101,6 +107,9 @@ const OPENING: &str = "opening";
 
 /// The outcome that is no refusal.
 const ACCEPTED: &str = "accepted";
+
+/// The outcome without an answer of the gateway's: the client left, was too slow, or sent what is not HTTP.
+const ABANDONED: &str = "abandoned";
 
 /// From a handshake on the same machine to one at the end of every patience, in seconds.
 const DURATION_BUCKETS: [f64; 14] = [

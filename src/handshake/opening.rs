@@ -54,7 +54,7 @@ pub fn is_service_path(path: &str, services: &[Service]) -> bool {
 /// Reads a request as an opening handshake (RFC 6455 section 4.2.1) and decides what to answer (section 4.2.2).
 ///
 /// # Errors
-/// The first of: path, method, upgrade, version, key, other headers, origin, extensions, subprotocol. Limits and
+/// The first of: path, method, upgrade, content, version, key, other headers, origin, extensions, subprotocol. Limits and
 /// draining are not asked here.
 pub fn negotiate(request: &OpeningRequest<'_>, services: &[Service]) -> Result<Opening, Refusal> {
     let headers = request.headers;
@@ -73,6 +73,7 @@ pub fn negotiate(request: &OpeningRequest<'_>, services: &[Service]) -> Result<O
         });
     }
     check_upgrade(request)?;
+    check_no_content(headers)?;
     check_version(headers)?;
     let key = read_key(headers)?;
     let host = read_host(headers)?;
@@ -187,6 +188,17 @@ fn is_key(text: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
     })
+}
+
+/// RFC 9110 section 7.8: frames begin behind the request's content, and an opening has none.
+fn check_no_content(headers: &Headers<'_>) -> Result<(), Refusal> {
+    let has_length = headers.lines("Content-Length").any(|length| length != b"0");
+    if has_length || headers.lines("Transfer-Encoding").next().is_some() {
+        return Err(Refusal::UpgradeMalformed {
+            reason: "it comes with content",
+        });
+    }
+    Ok(())
 }
 
 /// RFC 6455 section 4.2.1 item 2.

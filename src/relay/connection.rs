@@ -125,8 +125,9 @@ impl Connection {
             State::Relaying(relaying) => {
                 let violation =
                     relaying.data_from_client(batch, &self.wiring, &self.service.metrics);
-                if let Some(ending) = violation {
-                    self.end(ending);
+                let event = violation.map(Event::Ended).or_else(|| relaying.changed());
+                if let Some(event) = event {
+                    self.handle_event(event);
                 }
             }
             State::Over => self.wiring.from_client.return_bytes(batch.len()),
@@ -279,7 +280,7 @@ impl Connection {
                     awaiting: Side::Broker,
                 } => Ending::BrokerLoginTimeout,
                 Phase::Open | Phase::Closing { .. } | Phase::Closed => {
-                    relaying.ending("did not end after connection.close")
+                    relaying.ending("did not end")
                 }
             },
             State::ExpectHeader { .. } => Ending::LoginTimeout,

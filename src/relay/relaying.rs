@@ -34,7 +34,7 @@ pub struct Relaying {
     /// The beginning of a frame from the broker whose end has not come.
     partial: Option<(Buffer, usize)>,
     logged_in: bool,
-    /// AMQP is over; the broker has yet to end its socket.
+    /// The broker's connection.close was reported.
     over: bool,
     /// The write side of the socket is of no more use: reading goes on to learn why.
     write_failed: Option<String>,
@@ -46,7 +46,7 @@ pub struct Relaying {
 pub enum Event {
     /// The broker has accepted the login (connection.open-ok).
     LoggedIn,
-    /// Nothing but the end of the broker's socket is still to come.
+    /// The broker has sent connection.close: the client's connection.close-ok is still to come.
     AmqpOver,
     /// The broker's socket is of no more use.
     Ended(Ending),
@@ -246,8 +246,10 @@ impl Relaying {
             self.logged_in = true;
             return Some(Event::LoggedIn);
         }
-        let over = phase == Phase::Closed || self.splice.broker_close().is_some();
-        if over && !self.over {
+        if phase == Phase::Closed {
+            return self.amqp_ending().map(Event::Ended);
+        }
+        if self.splice.broker_close().is_some() && !self.over {
             self.over = true;
             return Some(Event::AmqpOver);
         }

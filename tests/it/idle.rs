@@ -27,11 +27,7 @@ fn an_idle_session_costs_little_memory() {
         "[limits]\nsessions_per_address = 5000\n{}",
         configuration::amqp(broker.uri())
     ));
-    let sessions = SESSIONS.min(descriptor_limit().saturating_sub(200) / DESCRIPTORS_PER_SESSION);
-    assert!(
-        sessions >= 100,
-        "ulimit -n is too low to say anything about idle sessions"
-    );
+    let sessions = affordable(SESSIONS);
     for _ in 0..20 {
         Page::login(&gateway).open_channel(1);
     }
@@ -58,7 +54,7 @@ fn an_idle_session_costs_little_memory() {
 #[test]
 fn a_session_that_was_busy_costs_no_more_than_an_idle_one() {
     const BODY: usize = 100_000;
-    const BUSY: usize = 300;
+    let sessions = affordable(300);
     let broker = Broker::start(|peer| {
         peer.negotiate()?;
         peer.expect_method(amqp::CHANNEL_OPEN)?;
@@ -81,17 +77,27 @@ fn a_session_that_was_busy_costs_no_more_than_an_idle_one() {
     }
     gateway.wait_nothing_left();
     let before = gateway.rss_kib();
-    let pages: Vec<_> = (0..BUSY).map(|_| login()).collect();
-    let grown = gateway.rss_kib().saturating_sub(before) * 1024 / BUSY as u64;
+    let pages: Vec<_> = (0..sessions).map(|_| login()).collect();
+    let grown = gateway.rss_kib().saturating_sub(before) * 1024 / sessions as u64;
     eprintln!("{grown} bytes per session that was busy");
     // Fewer sessions than above, so what allocators keep for all of them weighs more.
-    let allowed = ALLOWED_BYTES + 1024 * 1024 / BUSY as u64;
+    let allowed = ALLOWED_BYTES + 1024 * 1024 / sessions as u64;
     assert!(
         grown < allowed,
         "{grown} bytes per session, {allowed} are allowed"
     );
     drop(pages);
     gateway.wait_nothing_left();
+}
+
+/// As many sessions as wished, or as the descriptors of this process suffice for.
+fn affordable(wished: usize) -> usize {
+    let sessions = wished.min(descriptor_limit().saturating_sub(200) / DESCRIPTORS_PER_SESSION);
+    assert!(
+        sessions >= 100,
+        "ulimit -n is too low to say anything about idle sessions"
+    );
+    sessions
 }
 
 /// The limit of open descriptors of this process, which the gateway inherits.

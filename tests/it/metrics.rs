@@ -22,7 +22,7 @@ use crate::harness::websocket::PING;
 use crate::harness::websocket::PONG;
 use crate::harness::DEADLINE;
 
-/// Every family of the contract, with its type and its labels.
+/// Every family, with its type and its labels.
 const FAMILIES: [(&str, &str, &[&str]); 21] = [
     ("smeuse_build_info", "gauge", &["version"]),
     ("smeuse_sessions", "gauge", &["service"]),

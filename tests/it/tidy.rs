@@ -11,13 +11,17 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = vec![package.join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(&folder).expect("a folder of the package") {
+            let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(package).unwrap().display().to_string();
-                found.push((name, fs::read_to_string(&path).unwrap()));
+                let name = path
+                    .strip_prefix(package)
+                    .expect("inside")
+                    .display()
+                    .to_string();
+                found.push((name, fs::read_to_string(&path).expect("a file of text")));
             }
         }
     }
@@ -34,8 +38,8 @@ fn modules() -> Vec<String> {
 
 /// The top-level module a file of `src` belongs to.
 fn module_of(file: &str) -> &str {
-    let inside = file.strip_prefix("src/").unwrap();
-    let first = inside.split('/').next().unwrap();
+    let inside = file.strip_prefix("src/").expect("in src");
+    let first = inside.split('/').next().unwrap_or_default();
     first.strip_suffix(".rs").unwrap_or(first)
 }
 

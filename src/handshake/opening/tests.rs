@@ -529,3 +529,13 @@ fn the_first_fault_is_told() {
         .collect();
     assert_eq!(code(at("/nowhere", &wrong)), "path_not_found");
 }
+
+#[test]
+fn an_opening_has_no_content() {
+    let refused = Err(Refusal::UpgradeMalformed {
+        reason: "it comes with content",
+    });
+    assert_eq!(with(&[("Content-Length", "5")]), refused);
+    assert_eq!(with(&[("Transfer-Encoding", "chunked")]), refused);
+    assert!(with(&[("Content-Length", "0")]).is_ok());
+}

@@ -208,24 +208,35 @@ impl Decoder {
         mut read: usize,
         batch: &mut Batch<'_>,
     ) -> usize {
-        let limit = u64::from(SHORT_MAX).min(self.limits.message_bytes) as u8;
-        while let Some((&[FIN_BINARY, second, ref key @ ..], payload)) =
-            bytes[read..].split_first_chunk::<6>()
-        {
-            // Without the mask bit this wraps to something beyond any limit.
-            let len = second.wrapping_sub(MASKED);
-            if len > limit || payload.len() < usize::from(len) {
+        let limit = self.limits.message_bytes;
+        while let Some((head, _)) = bytes[read..].split_first_chunk::<8>() {
+            let &[FIN_BINARY, second, h2, h3, h4, h5, h6, h7] = head else {
+                break;
+            };
+            // Without the mask bit this wraps to something beyond both forms.
+            let (len, size, key) = match second.wrapping_sub(MASKED) {
+                short @ 0..=SHORT_MAX => (usize::from(short), 6, [h2, h3, h4, h5]),
+                LENGTH_16 => {
+                    let len = u16::from_be_bytes([h2, h3]);
+                    if len <= u16::from(SHORT_MAX) {
+                        break;
+                    }
+                    (usize::from(len), 8, [h4, h5, h6, h7])
+                }
+                _ => break,
+            };
+            let start = read + size;
+            let end = start + len;
+            if end > bytes.len() || len as u64 > limit {
                 break;
             }
-            let mask = Mask::new(*key);
-            let start = read + 6;
-            read = start + usize::from(len);
-            mask.apply_to_front(&mut bytes[batch.data..read], start - batch.data);
-            batch.data += usize::from(len);
+            read = end;
+            Mask::new(key).apply_to_front(&mut bytes[batch.data..end], start - batch.data);
+            batch.data += len;
             batch.messages += 1;
             batch.pieces.push(Piece {
                 opcode: Opcode::Binary,
-                len: u32::from(len),
+                len: len as u32,
                 first: true,
                 last: true,
                 rsv1: false,
@@ -390,6 +401,7 @@ const PIECE_MAX: u32 = u32::MAX;
 
 const FIN_BINARY: u8 = 0x82;
 const MASKED: u8 = 0x80;
+const LENGTH_16: u8 = 126;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ pub(crate) mod page;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod rabbitmq;
+pub(crate) mod receive_queue;
 pub(crate) mod refusal;
 pub(crate) mod tls;
 pub(crate) mod websocket;

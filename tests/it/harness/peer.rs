@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
 use std::net::Shutdown;
+use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::client::Stream;
 use super::negotiation;
 use super::negotiation::Tuning;
 use super::negotiation::TUNING;
-use super::process;
+use super::receive_queue;
 use super::DEADLINE;
 
 /// The broker's end of one socket. What is read is recorded, unless a method says otherwise.
@@ -86,11 +87,11 @@ impl Peer {
     /// # Errors
     /// The socket is gone.
     pub(crate) fn wait_until_read(&self) -> io::Result<()> {
-        process::wait_until_read(
-            self.socket.peer_addr()?,
-            self.socket.local_addr()?,
-            DEADLINE,
-        );
+        let (gateway, broker) = (self.socket.peer_addr()?, self.socket.local_addr()?);
+        let (SocketAddr::V4(gateway), SocketAddr::V4(broker)) = (gateway, broker) else {
+            return Err(io::Error::other("the scripted broker listens on IPv4"));
+        };
+        receive_queue::wait_until_empty(gateway, broker, DEADLINE);
         Ok(())
     }
 

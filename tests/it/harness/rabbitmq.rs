@@ -1,9 +1,12 @@
 //! A real RabbitMQ: the one the environment names, or a private node started by `scripts/broker` and stopped when the
 //! last test lets it go.
 
+use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::Weak;
@@ -13,14 +16,11 @@ use super::negotiation::Login;
 /// The variable with the URI of a broker that tests may use as they like.
 const VARIABLE: &str = "SMEUSE_TEST_AMQP_URL";
 
-/// The name of the private node; it also names its folder under `target/`.
-const PURPOSE: &str = "integration";
-
 /// A broker that runs as long as somebody holds this.
 pub(crate) struct RabbitMq {
     uri: String,
-    /// Whether it was started here, and so is ours to stop.
-    ours: bool,
+    /// What `scripts/broker` knows it by, if it was started here and so is ours to stop.
+    purpose: Option<String>,
 }
 
 impl RabbitMq {
@@ -67,16 +67,17 @@ impl RabbitMq {
 
     fn find_or_start() -> Self {
         if let Ok(uri) = std::env::var(VARIABLE) {
-            return Self { uri, ours: false };
+            return Self { uri, purpose: None };
         }
         let script = script();
+        let purpose = new_purpose();
         assert!(
             script.exists(),
             "no RabbitMQ to test with: set {VARIABLE} to its URI (amqp://user:password@host:port), \
              or run `make test`, which starts one"
         );
         let output = Command::new(&script)
-            .args(["start", PURPOSE])
+            .args(["start", &purpose])
             .output()
             .expect("scripts/broker can be started");
         let uri = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -86,18 +87,39 @@ impl RabbitMq {
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
-        Self { uri, ours: true }
+        Self {
+            uri,
+            purpose: Some(purpose),
+        }
     }
 }
 
 impl Drop for RabbitMq {
     fn drop(&mut self) {
-        if self.ours {
-            let _ = Command::new(script()).args(["stop", PURPOSE]).status();
+        let Some(purpose) = &self.purpose else {
+            return;
+        };
+        let stopped = Command::new(script()).args(["stop", purpose]).status();
+        // What is left of a node that could not be stopped may say why.
+        if stopped.is_ok_and(|status| status.success()) {
+            let folder = package().join("target").join(format!("rabbitmq-{purpose}"));
+            let _ = fs::remove_dir_all(folder);
         }
     }
 }
 
+/// Names a private node and its folder. Never the same twice: test processes may run side by side, and a node may
+/// still be stopping when the next one starts.
+fn new_purpose() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("integration-{}-{count}", std::process::id())
+}
+
 fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/broker")
+    package().join("scripts/broker")
+}
+
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
