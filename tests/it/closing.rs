@@ -193,7 +193,7 @@ fn a_socket_that_ends_without_close_is_a_loss() {
     });
 }
 
-/// Issue, section 3: a client that is silent is pinged; one that answers stays.
+/// A client that is silent is pinged; one that answers stays.
 #[test]
 fn a_silent_client_is_pinged_and_stays_if_it_answers() {
     let gateway = silence_gateway();

@@ -158,7 +158,7 @@ fn many_frames_may_share_a_message() {
     assert!(broker.wait_received(0, expected.len()) == expected);
 }
 
-/// Issue, section 4: what a client sent before its Close frame has been accepted, and reaches the broker.
+/// What a client sent before its Close frame has been accepted, and reaches the broker.
 #[test]
 fn everything_before_a_close_frame_reaches_the_broker() {
     let broker = recording_broker();

@@ -1,4 +1,4 @@
-//! Ending by plan (issue, section 5): readiness, new sessions, those that go on, the spread, the second signal, and what
+//! Ending by plan: readiness, new sessions, those that go on, the spread, the second signal, and what
 //! SIGHUP reads again.
 
 use std::fs;

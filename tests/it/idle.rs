@@ -1,4 +1,4 @@
-//! What an idle session costs (issue, shown by 5): both sockets open, AMQP logged in, nothing to do.
+//! What an idle session costs: both sockets open, AMQP logged in, nothing to do.
 
 use crate::harness::amqp;
 use crate::harness::broker::Broker;
@@ -8,13 +8,8 @@ use crate::harness::page::Page;
 
 const SESSIONS: usize = 2000;
 
-/// What is allowed per session. A debug build has larger futures, since nothing in them is overlaid or left out, so it
-/// is held to a bound that only a buffer kept per session would break.
-const ALLOWED_BYTES: u64 = if cfg!(debug_assertions) {
-    24 * 1024
-} else {
-    8 * 1000
-};
+/// What is allowed per session, with both sockets.
+const ALLOWED_BYTES: u64 = 8 * 1000;
 
 /// This process holds four descriptors per session: a socket and its second handle on either side.
 const DESCRIPTORS_PER_SESSION: usize = 5;

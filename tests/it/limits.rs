@@ -1,4 +1,4 @@
-//! The limits of the issue, section 5: at the limit all is well, one past it is refused with 503 and when to come back.
+//! The limits of the listener: at the limit all is well, one past it is refused with 503 and when to come back.
 
 use crate::harness::broker::Broker;
 use crate::harness::client::Client;
@@ -96,7 +96,7 @@ fn expect_forwarded_limit(gateway: &Gateway, request: &Opening, code: &str) {
     assert!(response.header("Retry-After").is_some());
 }
 
-/// Issue, section 5: a test page with 64 sockets from one address must not notice.
+/// A test page with 64 sockets from one address must not notice.
 #[test]
 fn sixty_four_sockets_from_one_address_are_not_noticed() {
     let broker = Broker::polite();

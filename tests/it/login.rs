@@ -1,4 +1,4 @@
-//! The AMQP negotiation as the gateway takes part in it (issue, section 4): logins passed through or written, vhosts,
+//! The AMQP negotiation as the gateway takes part in it: logins passed through or written, vhosts,
 //! and the tune.
 
 use crate::harness::amqp;
@@ -270,7 +270,7 @@ fn a_tune_ok_beyond_the_offer_is_a_violation() {
     }
 }
 
-/// Issue, section 4: heartbeats pass through, both ways.
+/// Heartbeats pass through, both ways.
 #[test]
 fn heartbeats_pass_both_ways() {
     let broker = Broker::start(|peer| {

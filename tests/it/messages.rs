@@ -1,4 +1,4 @@
-//! RFC 6455 sections 5.4, 5.6 and 8.1 and the limits of the issue, section 3: fragments, UTF-8, sizes at the limit and
+//! RFC 6455 sections 5.4, 5.6 and 8.1 and the limits of messages: fragments, UTF-8, sizes at the limit and
 //! one past it.
 
 use crate::harness::amqp;

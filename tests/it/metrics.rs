@@ -1,4 +1,4 @@
-//! The admin listener (issue, section 6): `/metrics` as Prometheus reads it, every name and its labels, exact counts of a
+//! The admin listener: `/metrics` as Prometheus reads it, every name and its labels, exact counts of a
 //! known exchange; `/healthz` and `/readyz` with their reasons.
 
 use std::collections::BTreeSet;
@@ -135,7 +135,7 @@ fn the_page_is_the_text_format_and_names_the_build() {
     assert!(memory > 1e6, "{memory}");
 }
 
-/// Issue, section 6: no user, vhost, queue, session or address in a label: what clients send must not make series.
+/// No user, vhost, queue, session or address in a label: what clients send must not make series.
 #[test]
 fn no_label_says_who_or_what_was_sent() {
     let broker = Broker::polite();

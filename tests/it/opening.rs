@@ -214,7 +214,7 @@ fn a_head_may_come_byte_by_byte() {
     assert_eq!(client.response().status, 101);
 }
 
-/// Issue, section 2: the session ends in the log and in the metrics as it began.
+/// The session ends in the log and in the metrics as it began.
 #[test]
 fn a_session_is_counted_until_it_ends() {
     let gateway = gateway();
@@ -227,7 +227,7 @@ fn a_session_is_counted_until_it_ends() {
     assert_eq!(gateway.log_lines("session opened").len(), 1);
 }
 
-/// Issue, section 5: a head that never ends is cut by its size, and what it may fill is bounded.
+/// A head that never ends is cut by its size, and what it may fill is bounded.
 #[test]
 fn a_huge_head_is_refused_in_bounded_memory() {
     let gateway = gateway();

@@ -1,4 +1,4 @@
-//! Origins (RFC 6455 sections 4.2.2 item 4 and 10.2; issue, section 2): which pages may open a session.
+//! Origins (RFC 6455 sections 4.2.2 item 4 and 10.2): which pages may open a session.
 
 use crate::harness::client::Client;
 use crate::harness::configuration::service;

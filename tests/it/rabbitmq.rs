@@ -1,4 +1,4 @@
-//! A real RabbitMQ behind the gateway (issue, sections 4 and 7): pages in raw AMQP on one side, lapin directly at the
+//! A real RabbitMQ behind the gateway: pages in raw AMQP on one side, lapin directly at the
 //! broker on the other, so that each sees what the other really did.
 
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn publishes_at_the_broker_reach_a_page() {
     fixture.direct.delete(&queue);
 }
 
-/// Issue, section 4: nothing accepted is lost: after an orderly close every publish before it is there.
+/// Nothing accepted is lost: after an orderly close every publish before it is there.
 #[test]
 fn ten_thousand_publishes_before_an_orderly_close_are_all_there() {
     let fixture = Fixture::new();
@@ -152,7 +152,7 @@ fn ten_thousand_publishes_before_an_orderly_close_are_all_there() {
     fixture.direct.delete(&queue);
 }
 
-/// Issue, section 4: on a vanished client RabbitMQ requeues what it had not acknowledged.
+/// On a vanished client RabbitMQ requeues what it had not acknowledged.
 #[test]
 fn what_a_vanished_page_has_not_acknowledged_is_requeued() {
     let fixture = Fixture::new();
@@ -189,7 +189,7 @@ fn a_large_body_goes_there_and_back() {
     fixture.direct.delete(&queue);
 }
 
-/// Issue, section 4: the broker's own connection.close, code and text, reaches the page before the WebSocket closes.
+/// The broker's own connection.close, code and text, reaches the page before the WebSocket closes.
 #[test]
 fn the_brokers_own_text_reaches_the_page() {
     let fixture = Fixture::new();
@@ -270,7 +270,7 @@ fn a_refused_login_is_told_in_the_brokers_words() {
     page.read_to_end().expect_code(4403);
 }
 
-/// Issue, shown by 2: as many channels on one connection as RabbitMQ allows.
+/// As many channels on one connection as RabbitMQ allows.
 #[test]
 fn every_channel_can_be_opened() {
     let fixture = Fixture::new();

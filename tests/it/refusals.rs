@@ -1,4 +1,4 @@
-//! The outcomes of an opening that does not become a session (issue, section 2): status, stable code, sentence, headers,
+//! The outcomes of an opening that does not become a session: status, stable code, sentence, headers,
 //! metric, log line, and the socket's end at once.
 
 use crate::harness::client::Client;

@@ -1,4 +1,4 @@
-//! `listen.tls` (issue, sections 3 and 5): the same sessions over TLS, certificates that are read again, and handshakes
+//! `listen.tls`: the same sessions over TLS, certificates that are read again, and handshakes
 //! that are not finished.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! How the broker is reached (issue, sections 4 and 5): several URIs, deadlines, TLS, the PROXY protocol and the client's
+//! How the broker is reached: several URIs, deadlines, TLS, the PROXY protocol and the client's
 //! address behind proxies.
 
 use std::io;
@@ -83,7 +83,7 @@ fn a_broker_that_does_not_answer_as_one_is_passed_over() {
     Page::login(&gateway).open_channel(1);
 }
 
-/// Issue, section 4: broker unreachable is 1013 with a reason that names what failed.
+/// Broker unreachable is 1013 with a reason that names what failed.
 #[test]
 fn nobody_listening_is_1013_and_says_who() {
     let address = nobody();
@@ -299,7 +299,7 @@ fn the_proxy_protocols_binary_names_the_client() {
     assert_eq!(received[24..26], client.port().to_be_bytes());
 }
 
-/// Issue, section 5: `Forwarded` and `X-Forwarded-For` count if they come from a trusted proxy.
+/// `Forwarded` and `X-Forwarded-For` count if they come from a trusted proxy.
 #[test]
 fn a_trusted_proxys_word_names_the_client() {
     let trusted = "[proxies]\ntrusted = [\"127.0.0.0/8\", \"198.51.100.1\"]\n";

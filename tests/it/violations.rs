@@ -1,4 +1,4 @@
-//! What a client may not do with AMQP (AMQP 0-9-1 section 4.2; issue, section 4): the specification's reply code where
+//! What a client may not do with AMQP (AMQP 0-9-1 section 4.2): the specification's reply code where
 //! AMQP is up, a close code with a reason always.
 
 use crate::harness::amqp;
@@ -151,7 +151,7 @@ fn frames_before_a_violation_reach_the_broker() {
     assert!(fixture.broker.received(number).ends_with(&before));
 }
 
-/// Issue, section 4: a TEXT message at an `amqp` service is 1003, whatever it says and whenever it comes.
+/// A TEXT message at an `amqp` service is 1003, whatever it says and whenever it comes.
 #[test]
 fn a_text_message_is_1003() {
     let fixture = Fixture::new();

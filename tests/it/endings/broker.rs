@@ -225,7 +225,7 @@ fn broker_login_timeout() {
     }
 }
 
-/// Issue, shown by 4: a broker that dies under many sessions is told to every one of them, and nothing is left.
+/// A broker that dies under many sessions is told to every one of them, and nothing is left.
 #[test]
 fn a_dead_broker_is_told_to_every_session_at_once() {
     let fixture = Fixture::new();

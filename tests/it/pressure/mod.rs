@@ -1,4 +1,4 @@
-//! Back-pressure by credit (issue, sections 4 and "shown by" 3): whoever stalls pauses the other side, memory stays,
+//! Back-pressure by credit: whoever stalls pauses the other side, memory stays,
 //! timers run, the session can be ended, and nothing accepted is lost.
 
 mod broker;
@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 /// are counted when the session's timers run.
 const SOON: &str = "[websocket]\nclose_deadline = \"400ms\"\nping_interval = \"250ms\"\n";
 
-/// What the issue allows a stalled peer to cost.
+/// What a stalled peer may cost.
 const ALLOWED_KIB: u64 = 4096;
 
 /// The metric that counts pauses, by direction.
