@@ -99,8 +99,15 @@ impl Phase {
     /// AMQP had come to its own end when the client sent a Close frame without a code: that end is
     /// the reason, and the client may not know it yet.
     pub fn explain(&mut self, come_to: Ending) {
+        let is_end_of_amqp = matches!(
+            come_to,
+            Ending::AmqpClosed
+                | Ending::AmqpViolation { .. }
+                | Ending::BrokerClosed { .. }
+                | Ending::VersionRefused
+        );
         if let Self::ExpectFarewell { ending, .. } = self {
-            if *ending == Ending::ClientClosed(None) {
+            if *ending == Ending::ClientClosed(None) && is_end_of_amqp {
                 *ending = come_to;
             }
         }
@@ -207,6 +214,11 @@ mod tests {
         phase.leave(Ending::ClientClosed(None));
         phase.explain(Ending::AmqpClosed);
         assert_eq!(phase.farewell_said(), Some(&Ending::AmqpClosed));
+
+        let mut phase = Phase::Open;
+        phase.leave(Ending::ClientClosed(None));
+        phase.explain(Ending::BrokerLost("was closed".to_owned()));
+        assert_eq!(phase.farewell_said(), Some(&Ending::ClientClosed(None)));
 
         let own = Ending::ClientClosed(Some((CloseCode(4000), String::new())));
         for known in [own, Ending::Drained] {

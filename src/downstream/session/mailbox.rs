@@ -127,6 +127,7 @@ impl<S: Socket> Handler<ToClient> for Session<S> {
                 if let Relay::Live(_) = self.relay {
                     self.relay = Relay::Finishing;
                 }
+                self.phase.explain(ending.clone());
                 self.leave(ending);
                 self.close();
             }

@@ -15,7 +15,9 @@ use crate::harness::negotiation;
 use crate::harness::page::Page;
 use crate::harness::peer::Peer;
 use crate::harness::wait_until;
+use crate::harness::websocket;
 use crate::harness::websocket::BINARY;
+use crate::harness::websocket::CLOSE;
 use crate::harness::CLOSE_DEADLINE;
 use crate::harness::DEADLINE;
 
@@ -71,6 +73,31 @@ fn broker_closed_and_gone() {
         (320, "killed by an operator".to_owned())
     );
     fixture.expect("broker", "closed", Some(4320));
+}
+
+/// broker, closed: libraries send connection.close-ok and a Close frame without a code in one go, and the page still
+/// learns the broker's reason, not that it closed itself.
+#[test]
+fn broker_closed_and_answered_with_a_close_frame() {
+    let broker = Broker::start(|peer| {
+        peer.negotiate()?;
+        peer.send(&amqp::connection_close(530, "the broker's own words"))?;
+        peer.expect_method(amqp::CONNECTION_CLOSE_OK)?;
+        Ok(())
+    });
+    let fixture = Fixture::with(broker);
+    let mut page = Page::login(&fixture.gateway);
+    page.expect_connection_close();
+    let answer = [
+        websocket::frame(BINARY, &amqp::connection_close_ok()),
+        websocket::frame(CLOSE, b""),
+    ];
+    page.client.send(&answer.concat());
+    let end = page.read_to_end();
+    end.expect_code(4530);
+    assert!(end.reason.contains("the broker's own words"), "{end:?}");
+    fixture.expect("broker", "closed", Some(4530));
+    assert_eq!(fixture.broker.outcome(0), Ok(()));
 }
 
 /// broker, closed, during the login: RabbitMQ refuses a login or a vhost in this way.
