@@ -1,6 +1,5 @@
 // A way in for clients that only speak TCP: each connection to a loopback port becomes a WebSocket to the gateway.
 import { createServer } from "node:net"
-import { pipeline } from "node:stream/promises"
 import WebSocket, { createWebSocketStream } from "ws"
 
 /** Resolves with `{ port, endings, close }`; `endings` has close code and reason of each WebSocket, in order of ending. */
@@ -15,9 +14,16 @@ export async function loopback(url) {
       socket.end()
     })
     const stream = createWebSocketStream(webSocket)
-    pipeline(socket, stream, socket)
-      .catch(() => webSocket.terminate())
-      .finally(() => sockets.delete(socket))
+    // Not a pipeline: that would cut the WebSocket when a client closes its TCP end before the gateway has answered.
+    stream.on("error", () => {})
+    socket.on("error", () => {})
+    socket.on("close", () => {
+      sockets.delete(socket)
+      stream.unpipe(socket)
+      stream.resume()
+      webSocket.close()
+    })
+    socket.pipe(stream).pipe(socket)
   })
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve))
   return {
