@@ -19,6 +19,7 @@ pub mod admin;
 pub mod web;
 pub mod downstream;
 pub mod handshake;
+pub mod pipeline;
 pub mod relay;
 pub mod upstream;
 pub mod drain;

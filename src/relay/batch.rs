@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use crate::wire::websocket::encoder;
 use crate::wire::websocket::encoder::HEADROOM;
 use crate::wire::websocket::FrameOpcode;
+use crate::wire::websocket::Opcode;
 use crate::wire::websocket::Piece;
 
 /// A run of payload bytes, and where WebSocket messages begin and end in it.
@@ -46,9 +47,26 @@ impl Batch {
         Self::new(buffer, HEADROOM, bytes.len(), Vec::new())
     }
 
+    /// One whole message.
+    pub fn message(opcode: Opcode, bytes: &[u8]) -> Self {
+        let mut draft = Draft::with_room(bytes.len());
+        draft.push(Piece::whole(opcode), &[bytes]);
+        draft.finish()
+    }
+
     /// Bytes in the batch.
     pub fn len(&self) -> usize {
         self.end - self.start
+    }
+
+    /// The pieces, each with its bytes.
+    pub fn parts(&self) -> impl Iterator<Item = (Piece, &[u8])> {
+        let mut rest = self.bytes();
+        self.pieces.iter().map(move |piece| {
+            let (bytes, behind) = rest.split_at(rest.len().min(piece.len as usize));
+            rest = behind;
+            (*piece, bytes)
+        })
     }
 
     /// What the batch costs while it waits, in bytes of credit.
@@ -100,6 +118,46 @@ impl Batch {
     pub fn prepend_header(&mut self, opcode: FrameOpcode, fin: bool) {
         let len = self.len();
         self.start = encoder::prepend_header(&mut self.buffer.bytes, self.start, len, opcode, fin);
+    }
+}
+
+/// A batch that is being put together.
+#[derive(Debug)]
+pub struct Draft {
+    buffer: Buffer,
+    len: usize,
+    pieces: Vec<Piece>,
+}
+
+impl Draft {
+    /// An empty draft with room for at least `len` bytes; it grows if that is too little.
+    pub fn with_room(len: usize) -> Self {
+        Self {
+            buffer: Buffer::with_room(len),
+            len: 0,
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Adds one piece, whose bytes are those of `parts` together; `piece.len` does not count.
+    pub fn push(&mut self, piece: Piece, parts: &[&[u8]]) {
+        let added: usize = parts.iter().map(|part| part.len()).sum();
+        if self.len + added > self.buffer.capacity() {
+            let mut larger = Buffer::with_room((self.len + added).max(2 * self.len));
+            larger.room()[..self.len].copy_from_slice(self.buffer.data(self.len));
+            self.buffer = larger;
+        }
+        for part in parts {
+            self.buffer.room()[self.len..self.len + part.len()].copy_from_slice(part);
+            self.len += part.len();
+        }
+        let len = u32::try_from(added).unwrap_or(u32::MAX);
+        self.pieces.push(Piece { len, ..piece });
+    }
+
+    /// The batch; without pieces if nothing was added.
+    pub fn finish(self) -> Batch {
+        Batch::of_buffer(self.buffer, self.len, self.pieces)
     }
 }
 
@@ -189,6 +247,28 @@ mod tests {
         assert!(!batch.append(&vec![0; READ_SIZE]));
         batch.advance(100);
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn a_draft_keeps_pieces_and_bytes_together_as_it_grows() {
+        let mut draft = Draft::with_room(1);
+        let open = Piece {
+            last: false,
+            ..Piece::whole(Opcode::Binary)
+        };
+        let long = vec![7; READ_SIZE];
+        draft.push(Piece::whole(Opcode::Text), &[b"ab", b"", b"c"]);
+        draft.push(Piece::whole(Opcode::Text), &[]);
+        draft.push(open, &[&long, b"x"]);
+        let batch = draft.finish();
+        let parts: Vec<(u32, &[u8])> = batch
+            .parts()
+            .map(|(piece, bytes)| (piece.len, bytes))
+            .collect();
+        assert_eq!(parts[0], (3, &b"abc"[..]));
+        assert_eq!(parts[1], (0, &b""[..]));
+        assert_eq!(parts[2].1.len(), READ_SIZE + 1);
+        assert!(parts[2].1.ends_with(&[7, b'x']));
     }
 
     #[test]

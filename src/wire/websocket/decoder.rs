@@ -44,6 +44,20 @@ pub struct Piece {
     pub rsv1: bool,
 }
 
+impl Piece {
+    /// A piece that is a whole message by itself, for whoever fills in its length.
+    #[must_use]
+    pub const fn whole(opcode: Opcode) -> Self {
+        Self {
+            opcode,
+            len: 0,
+            first: true,
+            last: true,
+            rsv1: false,
+        }
+    }
+}
+
 /// A control frame (section 5.5), whole and unmasked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {

@@ -1,0 +1,1 @@
+//! The extensions that every gateway has.
