@@ -11,6 +11,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::ending::Ending;
+use crate::pipeline::metrics::Direction;
 use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::CloseCode;
@@ -182,12 +183,13 @@ pub struct Failure {
 }
 
 /// What a link makes of what it was handed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Output {
+    now: Instant,
     pub(super) passed: Vec<Content>,
     pub(super) to_client: Vec<Batch>,
     pub(super) wanted: Option<SignOfLife>,
-    pub(super) controls: Vec<&'static str>,
+    pub(super) controls: Vec<(Direction, &'static str)>,
     pub(super) round_trip: Option<Duration>,
     pub(super) failure: Option<Failure>,
 }
@@ -202,6 +204,24 @@ pub enum Content {
 }
 
 impl Output {
+    /// An empty output of a call at `now`.
+    pub fn at(now: Instant) -> Self {
+        Self {
+            now,
+            passed: Vec::new(),
+            to_client: Vec::new(),
+            wanted: None,
+            controls: Vec::new(),
+            round_trip: None,
+            failure: None,
+        }
+    }
+
+    /// When the link was called.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Sends a batch on, the way it came.
     pub fn pass(&mut self, batch: Batch) {
         if !batch.pieces.is_empty() {
@@ -225,8 +245,8 @@ impl Output {
     }
 
     /// Counts a control frame of the extension; `kind` is of a small fixed set.
-    pub fn count_control(&mut self, kind: &'static str) {
-        self.controls.push(kind);
+    pub fn count_control(&mut self, direction: Direction, kind: &'static str) {
+        self.controls.push((direction, kind));
     }
 
     /// Reports the time from a ping to its answer.
