@@ -457,7 +457,10 @@ fn a_service_can_fix_the_number_of_handshakes() {
     let chosen = |name: &str| Ok(Some(name.to_owned()));
     assert_eq!(choice(Negotiation::Auto, &both), chosen(EXTENDED_HANDSHAKE));
     assert_eq!(choice(Negotiation::Auto, &["amqp"]), chosen("amqp"));
-    assert_eq!(choice(Negotiation::Double, &both), chosen(EXTENDED_HANDSHAKE));
+    assert_eq!(
+        choice(Negotiation::Double, &both),
+        chosen(EXTENDED_HANDSHAKE)
+    );
     for offered in [&["amqp"][..], &[]] {
         assert_eq!(
             choice(Negotiation::Double, offered),
