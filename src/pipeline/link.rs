@@ -138,6 +138,7 @@ pub enum SignOfLife {
 pub struct Activity {
     heard: Cell<Instant>,
     said: Cell<Instant>,
+    paused: Cell<bool>,
 }
 
 impl Activity {
@@ -146,10 +147,14 @@ impl Activity {
         Self {
             heard: Cell::new(now),
             said: Cell::new(now),
+            paused: Cell::new(false),
         }
     }
 
     /// When the client was last heard: any frame but a native Pong, which its page knows nothing of.
+    ///
+    /// In a session none of whose links claims signs of life, a native Pong does count: there it is the only answer
+    /// that a client can give to [`SignOfLife::Ping`].
     pub fn heard(&self) -> Instant {
         self.heard.get()
     }
@@ -157,6 +162,22 @@ impl Activity {
     /// When a data message was last queued for the client: what a page can see.
     pub fn said(&self) -> Instant {
         self.said.get()
+    }
+
+    /// Whether the gateway does not read from the client, so that its silence says nothing about it.
+    pub fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    /// The gateway stops reading from the client until credit comes back.
+    pub fn pauses(&self) {
+        self.paused.set(true);
+    }
+
+    /// The gateway reads again. What the client said meanwhile may lie unread, so it counts as heard.
+    pub fn resumes(&self, now: Instant) {
+        self.paused.set(false);
+        self.hears(now);
     }
 
     /// The client was heard.
@@ -182,8 +203,9 @@ pub struct Failure {
 }
 
 /// What a link makes of what it was handed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Output {
+    now: Instant,
     pub(super) passed: Vec<Content>,
     pub(super) to_client: Vec<Batch>,
     pub(super) wanted: Option<SignOfLife>,
@@ -202,6 +224,24 @@ pub enum Content {
 }
 
 impl Output {
+    /// Of one call of a link, made at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            now,
+            passed: Vec::new(),
+            to_client: Vec::new(),
+            wanted: None,
+            controls: Vec::new(),
+            round_trip: None,
+            failure: None,
+        }
+    }
+
+    /// The moment of the call: links have no clock of their own.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Sends a batch on, the way it came.
     pub fn pass(&mut self, batch: Batch) {
         if !batch.pieces.is_empty() {
@@ -214,7 +254,8 @@ impl Output {
         self.passed.push(Content::Sign(sign));
     }
 
-    /// Sends a batch of whole messages of one's own towards the client, whichever way the batch at hand travels.
+    /// Sends a batch of whole messages of one's own towards the client, whichever way the batch at hand travels. If a
+    /// message to the client is open at this place of the chain, they wait for its end.
     pub fn send_to_client(&mut self, batch: Batch) {
         self.to_client.push(batch);
     }
