@@ -58,6 +58,10 @@ pub trait Link: fmt::Debug + 'static {
     fn claims(&self) -> Claims;
 
     /// Takes a batch from the client, claimed or in the wake of one that was.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "it names a direction and converts nothing"
+    )]
     fn from_client(&mut self, batch: Batch, output: &mut Output) {
         output.pass(batch);
     }
