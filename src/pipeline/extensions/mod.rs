@@ -1,1 +1,11 @@
-//! The extensions that every gateway has.
+//! The extensions that every gateway has, one file each: an [`Extension`](super::link::Extension) that decides, and the
+//! [`Link`](super::link::Link) it becomes in a session.
+//!
+//! They are values. Time is an argument, so tests hold the clock.
+
+pub mod sequence;
+
+#[cfg(test)]
+mod harness;
+
+pub use self::sequence::Sequence;
