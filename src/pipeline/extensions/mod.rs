@@ -3,9 +3,11 @@
 //!
 //! They are values. Time is an argument, so tests hold the clock.
 
+pub mod idle_timeout;
 pub mod sequence;
 
 #[cfg(test)]
 mod harness;
 
+pub use self::idle_timeout::IdleTimeout;
 pub use self::sequence::Sequence;
