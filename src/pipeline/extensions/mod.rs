@@ -4,10 +4,12 @@
 //! They are values. Time is an argument, so tests hold the clock.
 
 pub mod idle_timeout;
+pub mod ping_pong;
 pub mod sequence;
 
 #[cfg(test)]
 mod harness;
 
 pub use self::idle_timeout::IdleTimeout;
+pub use self::ping_pong::PingPong;
 pub use self::sequence::Sequence;
