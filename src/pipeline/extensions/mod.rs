@@ -9,6 +9,8 @@ pub mod sequence;
 
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod vectors;
 
 pub use self::idle_timeout::IdleTimeout;
 pub use self::ping_pong::PingPong;

@@ -16,6 +16,7 @@ use crate::pipeline::extensions::harness::Driver;
 use crate::pipeline::extensions::harness::Message;
 use crate::pipeline::extensions::harness::Way;
 use crate::pipeline::extensions::harness::WAYS;
+use crate::pipeline::extensions::vectors;
 use crate::relay::batch::Draft;
 
 const ESCAPE_FRAME: &str = "\x01\x01\x01\x02";
@@ -391,4 +392,13 @@ fn endless_empty_pieces_change_nothing() {
         };
         assert_eq!(joined.messages, beginning);
     }
+}
+
+#[test]
+fn it_agrees_with_the_browser_library() {
+    vectors::assert_all(
+        include_str!("../../../../tests/vectors/ping-pong.json"),
+        1002,
+        |_| session(),
+    );
 }

@@ -18,6 +18,7 @@ use crate::pipeline::extensions::harness::Cut;
 use crate::pipeline::extensions::harness::Driver;
 use crate::pipeline::extensions::harness::Message;
 use crate::pipeline::extensions::harness::Way;
+use crate::pipeline::extensions::vectors;
 use crate::wire::websocket::Opcode;
 
 fn plain() -> Vec<Message> {
@@ -34,14 +35,13 @@ fn numbered() -> Vec<Message> {
 }
 
 /// A session whose next numbers are these.
+fn between(next: u32, due: u32) -> Driver {
+    let check = Check { due, reading: None };
+    Driver::new(Box::new(Numbers { next, check }))
+}
+
 fn at(number: u32) -> Driver {
-    Driver::new(Box::new(Numbers {
-        next: number,
-        check: Check {
-            due: number,
-            reading: None,
-        },
-    }))
+    between(number, number)
 }
 
 /// Gives the client's messages in every cut and asserts the failure and what passed before it.
@@ -215,6 +215,15 @@ fn what_begins_no_message_and_a_message_alone_from_the_client_are_not_copied() {
         let passed = session.give(Way::ToClient, batch);
         assert_eq!(passed[0].bytes().as_ptr_range().end == end, index == 1);
     }
+}
+
+#[test]
+fn it_agrees_with_the_browser_library() {
+    vectors::assert_all(
+        include_str!("../../../../tests/vectors/sequence.json"),
+        4108,
+        |case| between(case.next_sent, case.next_received),
+    );
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
