@@ -24,6 +24,7 @@ use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
 use crate::downstream;
+use crate::downstream::checker::Checker;
 use crate::downstream::gate::Backend;
 use crate::downstream::gate::OncePerSecond;
 use crate::downstream::listener::Listener;
@@ -33,7 +34,11 @@ use crate::downstream::Sessions;
 use crate::drain;
 use crate::handshake;
 use crate::handshake::Kind;
+use crate::handshake::Login;
 use crate::logging;
+use crate::pipeline;
+use crate::pipeline::link::Extension;
+use crate::pipeline::Catalogue;
 use crate::relay;
 use crate::relay::connection;
 use crate::upstream;
@@ -67,18 +72,19 @@ pub enum StartError {
 
 /// Runs the gateway until a signal ends it.
 ///
-/// SIGTERM and SIGINT drain it, the second one ends it at once; SIGHUP reads TLS files and the log
-/// level again, the latter through `on_reload`.
+/// SIGTERM and SIGINT drain it, the second one ends it at once; SIGHUP reads TLS files, users and the
+/// log level again, the latter through `on_reload`.
 ///
 /// # Errors
 ///
 /// Why it did not start.
 pub fn run(
     settings: Settings,
+    extensions: Vec<Arc<dyn Extension>>,
     on_reload: impl Fn() -> Result<Settings, ConfigError> + Send + 'static,
     log: logging::Handle,
 ) -> Result<(), StartError> {
-    let parts = Parts::build(&settings)?;
+    let parts = Parts::build(&settings, extensions)?;
     actix_rt::System::new().block_on(serve(settings, parts, on_reload, log))
 }
 
@@ -93,7 +99,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn build(settings: &Settings) -> Result<Self, StartError> {
+    fn build(settings: &Settings, extensions: Vec<Arc<dyn Extension>>) -> Result<Self, StartError> {
         let registry = Registry::new();
         let draining = register_process(&registry)?;
         let names = settings
@@ -102,6 +108,8 @@ impl Parts {
             .map(|service| service.name.as_str());
         let metrics = downstream::Metrics::register(&registry, names)?;
         let handshakes = handshake::Metrics::register(&registry)?;
+        let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
+        let logins = logins(settings, &catalogue, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
         let upstream_metrics = upstream::Metrics::register(&registry)?;
         let certificates = match &settings.listen.tls {
@@ -139,6 +147,10 @@ impl Parts {
             services: settings.services.clone(),
             names: settings.services.iter().map(name).collect(),
             backends,
+            logins,
+            checker: Checker::default(),
+            catalogue,
+            deadlines: settings.handshake.clone(),
             sessions: Arc::new(Sessions::new(settings.limits.clone())),
             websocket: settings.websocket.clone(),
             proxies: settings.proxies.clone(),
@@ -156,6 +168,35 @@ impl Parts {
             draining,
         })
     }
+}
+
+/// The login of each service that has one; also whether the services' extensions exist.
+fn logins(
+    settings: &Settings,
+    catalogue: &Catalogue,
+    metrics: &handshake::Metrics,
+) -> Result<Vec<Option<Arc<Login>>>, StartError> {
+    let mut logins = Vec::new();
+    for service in &settings.services {
+        let wrong =
+            |text: String| StartError::Configuration(format!("services.{}.{text}", service.name));
+        let is_known = |name: &String| catalogue.names().any(|known| known == name);
+        if let Some(name) = service.extensions.iter().find(|name| !is_known(name)) {
+            let known: Vec<&str> = catalogue.names().collect();
+            let known = known.join(", ");
+            return Err(wrong(format!(
+                "extensions: there is no extension {name:?}; there are {known}"
+            )));
+        }
+        let Some(config) = &service.login else {
+            logins.push(None);
+            continue;
+        };
+        let login = Login::load(config).map_err(|text| wrong(format!("login.{text}")))?;
+        metrics.expect_logins(&service.name);
+        logins.push(Some(Arc::new(login)));
+    }
+    Ok(logins)
 }
 
 async fn serve(
@@ -240,6 +281,9 @@ fn reload(
     }
     for (_, upstream) in &parts.upstreams {
         failures.extend(upstream.reload().err());
+    }
+    for login in parts.gate.logins.iter().flatten() {
+        failures.extend(login.reload().err());
     }
     for failure in &failures {
         error!(detail = %failure, "reload failed, the old setting stays");

@@ -55,6 +55,8 @@ pub struct Settings {
     pub limits: downstream::config::Limits,
     /// Sizes and times of every session.
     pub websocket: downstream::config::WebSocket,
+    /// Times of the extended handshake.
+    pub handshake: handshake::config::Deadlines,
     /// Sizes and times of every AMQP connection.
     pub amqp: relay::config::Config,
     /// What clients can connect to, by path.
@@ -116,6 +118,7 @@ impl Settings {
             ("drain.", self.drain.validate()),
             ("limits.", self.limits.validate()),
             ("websocket.", self.websocket.validate()),
+            ("handshake.", self.handshake.validate()),
             ("amqp.", self.amqp.validate()),
             ("", handshake::config::validate_services(&self.services)),
         ];
@@ -156,6 +159,7 @@ impl Default for Settings {
             drain: drain::config::Config::default(),
             limits: downstream::config::Limits::default(),
             websocket: downstream::config::WebSocket::default(),
+            handshake: handshake::config::Deadlines::default(),
             amqp: relay::config::Config::default(),
             services: vec![Service::default()],
         }

@@ -24,6 +24,25 @@ pub enum Ending {
     ClientStalled,
     /// The client did not finish its AMQP login in time.
     LoginTimeout,
+    /// The client did not finish its part of the extended handshake in time.
+    HandshakeTimeout,
+    /// The client's part of the extended handshake cannot be read, or breaks its rules; the text says how.
+    HandshakeMalformed(String),
+    /// The client gave no credentials that the gateway accepts.
+    LoginRefused(String),
+    /// The client is known, and may not use the service.
+    Forbidden(String),
+    /// The client does without what the service requires.
+    ExtensionRequired(String),
+    /// The client broke the rules of an extension that was agreed on.
+    ExtensionFailed {
+        /// The extension's name.
+        extension: String,
+        /// What the client did.
+        text: String,
+        /// The extension's own code.
+        close_code: CloseCode,
+    },
     /// The client broke RFC 6455, or a limit on messages.
     WebSocketViolation(Violation),
     /// The client sent a TEXT message to a service that speaks AMQP.
@@ -54,6 +73,10 @@ pub enum Ending {
     BrokerUnreachable(String),
     /// The broker did not finish its part of the login in time.
     BrokerLoginTimeout,
+    /// The gateway cannot do now what the client asks for; the text says what.
+    Unavailable(String),
+    /// The configuration sends the client elsewhere, and it was told where.
+    Redirected,
     /// The gateway is shutting down by plan.
     Drained,
     /// An operator ended the session.
@@ -89,13 +112,19 @@ impl By {
 
 impl Ending {
     /// Every pair of labels an ending can have; metrics show each of them from the start.
-    pub const LABELS: [(&'static str, &'static str); 20] = [
+    pub const LABELS: [(&'static str, &'static str); 28] = [
         ("client", "closed"),
         ("client", "amqp_closed"),
         ("client", "lost"),
         ("client", "silent"),
         ("client", "stalled"),
         ("client", "login_timeout"),
+        ("client", "handshake_timeout"),
+        ("client", "handshake_malformed"),
+        ("client", "login_refused"),
+        ("client", "forbidden"),
+        ("client", "extension_required"),
+        ("client", "extension_failed"),
         ("client", "protocol_error"),
         ("client", "invalid_utf8"),
         ("client", "message_too_big"),
@@ -107,6 +136,8 @@ impl Ending {
         ("broker", "lost"),
         ("broker", "unreachable"),
         ("broker", "login_timeout"),
+        ("gateway", "unavailable"),
+        ("gateway", "redirected"),
         ("gateway", "drained"),
         ("gateway", "bug"),
         ("operator", "ended"),
@@ -121,6 +152,12 @@ impl Ending {
             | Self::ClientSilent
             | Self::ClientStalled
             | Self::LoginTimeout
+            | Self::HandshakeTimeout
+            | Self::HandshakeMalformed(_)
+            | Self::LoginRefused(_)
+            | Self::Forbidden(_)
+            | Self::ExtensionRequired(_)
+            | Self::ExtensionFailed { .. }
             | Self::WebSocketViolation(_)
             | Self::TextMessage
             | Self::NotAmqp
@@ -130,7 +167,7 @@ impl Ending {
             | Self::BrokerLost(_)
             | Self::BrokerUnreachable(_)
             | Self::BrokerLoginTimeout => By::Broker,
-            Self::Drained | Self::Bug(_) => By::Gateway,
+            Self::Unavailable(_) | Self::Redirected | Self::Drained | Self::Bug(_) => By::Gateway,
             Self::OperatorEnded => By::Operator,
         }
     }
@@ -144,6 +181,12 @@ impl Ending {
             Self::ClientSilent => "silent",
             Self::ClientStalled => "stalled",
             Self::LoginTimeout | Self::BrokerLoginTimeout => "login_timeout",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HandshakeMalformed(_) => "handshake_malformed",
+            Self::LoginRefused(_) => "login_refused",
+            Self::Forbidden(_) => "forbidden",
+            Self::ExtensionRequired(_) => "extension_required",
+            Self::ExtensionFailed { .. } => "extension_failed",
             Self::WebSocketViolation(violation) => match violation.close_code() {
                 CloseCode::INVALID_PAYLOAD => "invalid_utf8",
                 CloseCode::MESSAGE_TOO_BIG => "message_too_big",
@@ -154,6 +197,8 @@ impl Ending {
             Self::AmqpViolation { .. } => "amqp_violation",
             Self::VersionRefused => "version_refused",
             Self::BrokerUnreachable(_) => "unreachable",
+            Self::Unavailable(_) => "unavailable",
+            Self::Redirected => "redirected",
             Self::Drained => "drained",
             Self::OperatorEnded => "ended",
             Self::Bug(_) => "bug",
@@ -198,6 +243,18 @@ impl fmt::Display for Ending {
             Self::ClientSilent => f.write_str("the client answered no ping"),
             Self::ClientStalled => f.write_str("the client stopped reading"),
             Self::LoginTimeout => f.write_str("the client did not finish its AMQP login in time"),
+            Self::HandshakeTimeout => {
+                f.write_str("the client did not finish the extended handshake in time")
+            }
+            Self::HandshakeMalformed(text)
+            | Self::LoginRefused(text)
+            | Self::Forbidden(text)
+            | Self::ExtensionRequired(text)
+            | Self::Unavailable(text) => f.write_str(text),
+            Self::ExtensionFailed {
+                extension, text, ..
+            } => write!(f, "{extension}: {text}"),
+            Self::Redirected => f.write_str("the service is at another place"),
             Self::WebSocketViolation(violation) => write!(f, "{violation}"),
             Self::TextMessage => f.write_str("AMQP travels in binary messages, not text"),
             Self::NotAmqp => f.write_str("the first bytes are not an AMQP protocol header"),

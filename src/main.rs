@@ -13,6 +13,7 @@ use smeuse::config;
 use smeuse::config::ConfigError;
 use smeuse::config::Settings;
 use smeuse::logging;
+use smeuse::pipeline::catalogue;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -55,7 +56,7 @@ fn run(arguments: Arguments, settings: Settings) -> ExitCode {
         Err(error) => return fail(&error, FAILED_START),
     };
     let on_reload = move || Settings::load(&arguments, config::variables());
-    match app::run(settings, on_reload, log) {
+    match app::run(settings, catalogue::shipped(), on_reload, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, FAILED_START),
     }

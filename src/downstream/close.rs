@@ -22,6 +22,12 @@ pub fn close(ending: &Ending) -> Close {
         Ending::ClientSilent => (Some(CLIENT_SILENT), true),
         Ending::ClientStalled => (Some(CLIENT_STALLED), true),
         Ending::LoginTimeout => (Some(LOGIN_TIMEOUT), true),
+        Ending::HandshakeTimeout => (Some(HANDSHAKE_TIMEOUT), true),
+        Ending::HandshakeMalformed(_) => (Some(CloseCode::PROTOCOL_ERROR), false),
+        Ending::LoginRefused(_) => (Some(LOGIN_REFUSED), false),
+        Ending::Forbidden(_) => (Some(FORBIDDEN), false),
+        Ending::ExtensionRequired(_) => (Some(EXTENSION_REQUIRED), false),
+        Ending::ExtensionFailed { close_code, .. } => (Some(*close_code), false),
         Ending::WebSocketViolation(violation) => (Some(violation.close_code()), false),
         Ending::TextMessage => (Some(CloseCode::UNSUPPORTED_DATA), false),
         Ending::NotAmqp | Ending::VersionRefused => (Some(CloseCode::PROTOCOL_ERROR), false),
@@ -33,6 +39,8 @@ pub fn close(ending: &Ending) -> Close {
         Ending::BrokerUnreachable(_) | Ending::BrokerLoginTimeout => {
             (Some(CloseCode::TRY_AGAIN_LATER), true)
         }
+        Ending::Unavailable(_) => (Some(CloseCode::TRY_AGAIN_LATER), true),
+        Ending::Redirected => (Some(CloseCode::NORMAL), false),
         Ending::Drained => (Some(CloseCode::GOING_AWAY), true),
         Ending::OperatorEnded => (Some(OPERATOR_ENDED), false),
         Ending::Bug(_) => (Some(CloseCode::INTERNAL_ERROR), true),
@@ -58,6 +66,10 @@ const OPERATOR_ENDED: CloseCode = CloseCode(4100);
 const CLIENT_SILENT: CloseCode = CloseCode(4101);
 const CLIENT_STALLED: CloseCode = CloseCode(4102);
 const LOGIN_TIMEOUT: CloseCode = CloseCode(4103);
+const HANDSHAKE_TIMEOUT: CloseCode = CloseCode(4104);
+const LOGIN_REFUSED: CloseCode = CloseCode(4105);
+const FORBIDDEN: CloseCode = CloseCode(4106);
+const EXTENSION_REQUIRED: CloseCode = CloseCode(4107);
 
 /// The one reply code of a broker that asks for a new attempt (AMQP 0-9-1, 1.2).
 const CONNECTION_FORCED: u16 = 320;
@@ -78,6 +90,16 @@ mod tests {
             Ending::ClientSilent,
             Ending::ClientStalled,
             Ending::LoginTimeout,
+            Ending::HandshakeTimeout,
+            Ending::HandshakeMalformed(text()),
+            Ending::LoginRefused(text()),
+            Ending::Forbidden(text()),
+            Ending::ExtensionRequired(text()),
+            Ending::ExtensionFailed {
+                extension: text(),
+                text: text(),
+                close_code: CloseCode(4108),
+            },
             Ending::WebSocketViolation(Violation::FrameNotMasked),
             Ending::WebSocketViolation(Violation::TextNotUtf8),
             Ending::WebSocketViolation(Violation::MessageTooBig),
@@ -96,6 +118,8 @@ mod tests {
             Ending::BrokerLost(text()),
             Ending::BrokerUnreachable(text()),
             Ending::BrokerLoginTimeout,
+            Ending::Unavailable(text()),
+            Ending::Redirected,
             Ending::Drained,
             Ending::Bug("text"),
             Ending::OperatorEnded,
@@ -112,6 +136,7 @@ mod tests {
             let Close { code, reconnect } = close(ending);
             let code = match ending {
                 Ending::ClientClosed(_) => "its own".to_owned(),
+                Ending::ExtensionFailed { .. } => "the extension's".to_owned(),
                 Ending::AmqpViolation { .. } | Ending::BrokerClosed { .. } => {
                     "4000 + reply code".to_owned()
                 }

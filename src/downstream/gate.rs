@@ -17,6 +17,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::downstream::address;
+use crate::downstream::checker::Checker;
 use crate::downstream::config::Proxies;
 use crate::downstream::config::WebSocket;
 use crate::downstream::registry::Handshake;
@@ -25,13 +26,21 @@ use crate::downstream::Metrics;
 use crate::downstream::Sessions;
 use crate::drain;
 use crate::handshake;
+use crate::handshake::config::Deadlines;
+use crate::handshake::extended::Verdict;
+use crate::handshake::login::Credentials;
 use crate::handshake::metrics::InProgress;
+use crate::handshake::metrics::Which;
 use crate::handshake::opening;
+use crate::handshake::redirect;
+use crate::handshake::Agreement;
 use crate::handshake::Headers;
+use crate::handshake::Login;
 use crate::handshake::Opening;
 use crate::handshake::OpeningRequest;
 use crate::handshake::Refusal;
 use crate::handshake::Service;
+use crate::pipeline::Catalogue;
 use crate::relay::connection;
 
 /// What stands behind a service.
@@ -43,6 +52,17 @@ pub enum Backend {
     Echo,
 }
 
+/// What an opening handshake without the extended one says to a client that is not known.
+fn without_credentials(login: &Login, wrong: bool) -> Refusal {
+    let challenges = login.challenges_of_opening();
+    match (challenges.is_empty(), wrong) {
+        (true, false) => Refusal::ExtendedHandshakeRequired,
+        (true, true) => Refusal::CredentialsRefused,
+        (false, false) => Refusal::CredentialsRequired { challenges },
+        (false, true) => Refusal::CredentialsWrong { challenges },
+    }
+}
+
 /// What every worker shares.
 #[derive(Debug)]
 pub struct Gate {
@@ -50,6 +70,14 @@ pub struct Gate {
     pub services: Vec<Service>,
     /// The name of each service.
     pub names: Vec<Arc<str>>,
+    /// Who may use each service, where it asks.
+    pub logins: Vec<Option<Arc<Login>>>,
+    /// Where credentials are checked.
+    pub checker: Checker,
+    /// The extensions that services may agree on.
+    pub catalogue: Catalogue,
+    /// The times of the extended handshake.
+    pub deadlines: Deadlines,
     /// What stands behind each service.
     pub backends: Vec<Backend>,
     /// Every session of the process.
@@ -88,12 +116,27 @@ impl OncePerSecond {
 /// A request that may become a session.
 #[derive(Debug)]
 pub struct Admission {
-    /// What was agreed.
+    /// What the opening handshake chose.
     pub opening: Opening,
+    /// What was agreed with it; none where the extended handshake follows.
+    pub agreement: Option<Agreement>,
     /// The client's address; without a port where a proxy told it.
     pub client: SocketAddr,
     /// The session's place among the limits.
     pub permit: Permit,
+}
+
+impl Admission {
+    fn which(&self) -> Which {
+        let is_more = |agreement: &Agreement| {
+            !agreement.extensions.is_empty() || agreement.principal.is_some()
+        };
+        if self.agreement.as_ref().is_some_and(is_more) {
+            Which::Combined
+        } else {
+            Which::Opening
+        }
+    }
 }
 
 /// A connection that has yet to finish its opening handshake, counted while this lives.
@@ -109,7 +152,8 @@ pub struct Newcomer {
 impl Drop for Newcomer {
     fn drop(&mut self) {
         if !*self.answered.get_mut() {
-            self.handshakes.opening_abandoned(self.began.elapsed());
+            self.handshakes
+                .abandoned(Which::Opening, self.began.elapsed());
         }
     }
 }
@@ -141,7 +185,8 @@ impl Gate {
         let address = address.filter(|address| !self.proxies.trusts(*address));
         let Some(place) = self.sessions.begin_handshake(address) else {
             let refusal = Refusal::TooManyHandshakes;
-            self.handshakes.opening_refused(&refusal, Duration::ZERO);
+            self.handshakes
+                .refused(Which::Opening, &refusal, Duration::ZERO);
             self.metrics.limit_hit("handshakes");
             if self.unheard.is_due(began) {
                 warn!(code = refusal.code(), ?peer, "connection closed unheard");
@@ -159,12 +204,12 @@ impl Gate {
 
     /// Decides on a request for a WebSocket, counts the outcome and logs a refusal.
     ///
-    /// `began` is when the connection came.
+    /// `began` is when the connection came. Takes time only where credentials are to be checked.
     ///
     /// # Errors
     ///
     /// Why there will be no session.
-    pub fn admit(
+    pub async fn admit(
         self: &Arc<Self>,
         head: &RequestHead,
         secure: bool,
@@ -172,10 +217,10 @@ impl Gate {
     ) -> Result<Admission, Refusal> {
         let headers = headers(&head.headers);
         let client = self.client(head.peer_addr, &headers);
-        let outcome = self.decide(head, &headers, secure, client);
+        let outcome = self.decide(head, &headers, secure, client).await;
         let took = began.elapsed();
         match &outcome {
-            Ok(_) => self.handshakes.opening_accepted(took),
+            Ok(admission) => self.handshakes.accepted(admission.which(), took),
             Err(refusal) => self.count_refusal(refusal, head, client, took),
         }
         outcome
@@ -210,7 +255,7 @@ impl Gate {
         opening::negotiate(&request, &self.services)
     }
 
-    fn decide(
+    async fn decide(
         self: &Arc<Self>,
         head: &RequestHead,
         headers: &Headers<'_>,
@@ -222,11 +267,63 @@ impl Gate {
             return Err(Refusal::Draining);
         }
         let permit = self.sessions.admit(address::limit_key(client.ip()))?;
+        let agreement = if opening.is_extended() {
+            None
+        } else {
+            Some(self.agree_at_once(&opening).await?)
+        };
         Ok(Admission {
             opening,
+            agreement,
             client,
             permit,
         })
+    }
+
+    /// Agrees on everything in the opening handshake.
+    async fn agree_at_once(&self, opening: &Opening) -> Result<Agreement, Refusal> {
+        let service = &self.services[opening.service];
+        if let Some(redirect) = &service.redirect {
+            let location = redirect.location(opening.query.as_deref())?;
+            return Err(Refusal::Redirected {
+                location: redirect::over_http(&location),
+            });
+        }
+        let mut principal = None;
+        if let Some(login) = &self.logins[opening.service] {
+            let authorization = opening.authorization.as_deref();
+            let verdict = match authorization.map(|value| login.read(value)) {
+                None => return Err(without_credentials(login, false)),
+                Some(Ok(credentials)) => self.check(opening.service, login, credentials).await,
+                Some(Err(_)) => Verdict::Refused,
+            };
+            principal = match verdict {
+                Verdict::Accepted(principal) => Some(principal),
+                Verdict::Refused => return Err(without_credentials(login, true)),
+                Verdict::Forbidden => return Err(Refusal::Forbidden),
+                Verdict::Unavailable => return Err(Refusal::LoginUnavailable),
+            };
+        }
+        let subprotocol = opening.subprotocol.clone();
+        Agreement::reach(
+            subprotocol,
+            &opening.offers,
+            principal,
+            service,
+            &self.catalogue,
+        )
+    }
+
+    /// Checks credentials for a service, and counts what came of it.
+    pub async fn check(
+        &self,
+        service: usize,
+        login: &Arc<Login>,
+        credentials: Credentials,
+    ) -> Verdict {
+        let verdict = self.checker.check(Arc::clone(login), credentials).await;
+        self.handshakes.logged_in(&self.names[service], &verdict);
+        verdict
     }
 
     fn client(&self, peer: Option<SocketAddr>, headers: &Headers<'_>) -> SocketAddr {
@@ -241,7 +338,7 @@ impl Gate {
         client: SocketAddr,
         took: Duration,
     ) {
-        self.handshakes.opening_refused(refusal, took);
+        self.handshakes.refused(Which::Opening, refusal, took);
         let limit = match refusal {
             Refusal::TooManySessions => Some("sessions"),
             Refusal::TooManySessionsFromAddress => Some("sessions_per_address"),

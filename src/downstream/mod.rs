@@ -1,6 +1,7 @@
 //! The client's side: sockets, WebSocket sessions, and what the gateway knows of all of them.
 
 pub mod address;
+pub mod checker;
 pub mod close;
 pub mod config;
 pub mod gate;

@@ -1,11 +1,15 @@
 //! ACTOR: one client's WebSocket, from the 101 to its end.
 //!
 //! The shell around the frame decoder, the [`Phase`] and the [`Timer`]: it owns the socket and the
-//! outbox. What one read produced goes to the relay as one message; what the relay sends goes to the
-//! socket in one write. This file holds the turns of the socket, `mailbox` what
-//! others say, `time` what the clock says.
+//! outbox. What one read produced goes to the relay as one message, through the extensions that claim
+//! it; what the relay sends goes to the socket in one write. This file holds the turns of the socket,
+//! `negotiating` the extended handshake, `flow` the data, `finish` the end, `mailbox` what others say,
+//! `time` what the clock says.
 
+mod finish;
+mod flow;
 mod mailbox;
+mod negotiating;
 mod time;
 
 use std::cell::RefCell;
@@ -18,11 +22,9 @@ use std::sync::Arc;
 use std::task::ready;
 use std::task::Context;
 use std::task::Poll;
-use std::time::Duration;
 use std::time::Instant;
 
 use actix::Actor;
-use actix::AsyncContext;
 use actix::Recipient;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -30,30 +32,29 @@ use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use crate::credit::Window;
-use crate::downstream::close;
 use crate::downstream::gate::Backend;
 use crate::downstream::phase::Client;
 use crate::downstream::phase::Phase;
 use crate::downstream::registry::Permit;
 use crate::downstream::registry::SessionId;
 use crate::downstream::registry::Traffic;
+use crate::downstream::session::finish::Waits;
+use crate::downstream::session::negotiating::Extending;
 use crate::downstream::timer::Timer;
 use crate::downstream::Gate;
 use crate::ending::Ending;
-use crate::relay::batch::Batch;
+use crate::handshake::opening::EXTENDED_HANDSHAKE;
+use crate::handshake::Agreement;
+use crate::handshake::Extended;
+use crate::pipeline::Pipeline;
 use crate::relay::batch::Buffer;
 use crate::relay::batch::READ_SIZE;
-use crate::relay::connection::Addresses;
 use crate::relay::outbox::Outbox;
-use crate::relay::Connection;
-use crate::relay::Echo;
 use crate::relay::FromClient;
-use crate::relay::Wiring;
 use crate::wire::websocket::encoder;
 use crate::wire::websocket::Control;
 use crate::wire::websocket::Decoder;
 use crate::wire::websocket::Limits;
-use crate::wire::websocket::Opcode;
 use crate::wire::websocket::Piece;
 
 /// A socket that a session can own.
@@ -76,8 +77,8 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
 pub struct Start {
     /// Index of the service.
     pub service: usize,
-    /// The subprotocol that was agreed, for the log.
-    pub subprotocol: Option<String>,
+    /// What was agreed, or how it will be.
+    pub negotiated: Negotiated,
     /// The client's address.
     pub client: SocketAddr,
     /// The place among the limits.
@@ -88,6 +89,15 @@ pub struct Start {
     pub early: Vec<u8>,
 }
 
+/// How far client and gateway have agreed in the opening handshake.
+#[derive(Debug)]
+pub enum Negotiated {
+    /// On everything.
+    All(Agreement),
+    /// On the extended handshake.
+    Opening(Extended),
+}
+
 /// One client's WebSocket.
 pub struct Session<S> {
     id: SessionId,
@@ -96,19 +106,42 @@ pub struct Session<S> {
     service: usize,
     client: SocketAddr,
     gateway: Option<SocketAddr>,
-    subprotocol: Option<String>,
+    stage: Stage,
     decoder: Decoder,
     outbox: Outbox,
     from_client: Rc<Window>,
     to_client: Rc<Window>,
     relay: Relay,
     phase: Phase,
+    waits: Waits,
     timer: Timer,
     sleep: Pin<Box<Sleep>>,
     traffic: Arc<Traffic>,
     early: Vec<u8>,
     /// The place among the limits, held until session and relay are gone.
     place: Rc<Permit>,
+}
+
+/// How far the session is before its end.
+#[derive(Debug)]
+enum Stage {
+    /// It has not looked at what was negotiated.
+    New(Negotiated),
+    /// The extended handshake goes on.
+    Extending(Box<Extending>),
+    /// Data flows, through these extensions if there are any.
+    Open(Option<Box<Pipeline>>),
+}
+
+impl Stage {
+    /// The subprotocol of the opening handshake, for the log.
+    fn subprotocol(&self) -> &str {
+        match self {
+            Self::New(Negotiated::All(agreement)) => agreement.subprotocol.as_deref().unwrap_or(""),
+            Self::New(Negotiated::Opening(_)) | Self::Extending(_) => EXTENDED_HANDSHAKE,
+            Self::Open(_) => "",
+        }
+    }
 }
 
 /// The actor behind the session.
@@ -129,28 +162,24 @@ impl<S: Socket> Session<S> {
     pub fn start(gate: Arc<Gate>, socket: S, start: Start) {
         let now = Instant::now();
         let websocket = &gate.websocket;
+        let limits = match start.negotiated {
+            Negotiated::All(_) => limits_before_login(&gate, start.service),
+            Negotiated::Opening(_) => negotiating::LIMITS,
+        };
         let mut session = Self {
             id: SessionId::random(),
             gateway: socket.gateway_address(),
             socket,
             service: start.service,
             client: start.client,
-            subprotocol: start.subprotocol,
-            decoder: Decoder::new(
-                Limits {
-                    message_bytes: match gate.backends[start.service] {
-                        Backend::Amqp(_) => websocket.message_before_login_bytes,
-                        Backend::Echo => websocket.message_bytes,
-                    },
-                    fragments: websocket.fragments.get(),
-                },
-                false,
-            ),
+            decoder: Decoder::new(limits, false),
+            stage: Stage::New(start.negotiated),
             outbox: Outbox::default(),
             from_client: Rc::new(Window::new(websocket.window_bytes)),
             to_client: Rc::new(Window::new(websocket.window_bytes)),
             relay: Relay::Absent,
             phase: Phase::Open,
+            waits: Waits::default(),
             timer: Timer::new(now),
             sleep: Box::pin(tokio::time::sleep(websocket.ping_interval)),
             traffic: Arc::default(),
@@ -279,8 +308,14 @@ impl<S: Socket> Session<S> {
             .decoder
             .decode(&mut buffer.room()[..len], &mut pieces, &mut controls);
         self.count_from_client(decoded.data, decoded.messages);
+        self.note_heard(&pieces, &controls);
         if !pieces.is_empty() {
-            self.pass_on(buffer, decoded.data, &pieces, ctx);
+            match self.stage {
+                Stage::Open(_) => self.pass_on(buffer, decoded.data, &pieces, ctx),
+                Stage::Extending(_) | Stage::New(_) => {
+                    self.negotiate(buffer.data(decoded.data), &pieces, ctx);
+                }
+            }
         }
         pieces.clear();
         for control in controls.drain(..) {
@@ -299,126 +334,17 @@ impl<S: Socket> Session<S> {
             self.heard_out(Client::Ignored);
         }
     }
+}
 
-    /// Sends `len` bytes of payload to the relay, which is started for the first of them.
-    fn pass_on(
-        &mut self,
-        buffer: Buffer,
-        len: usize,
-        pieces: &[Piece],
-        ctx: &mut actix::Context<Self>,
-    ) {
-        let mut text = false;
-        let batch = match self.gate.backends[self.service] {
-            Backend::Echo => Batch::of_buffer(buffer, len, pieces.to_vec()),
-            Backend::Amqp(_) => {
-                // Where messages begin and end means nothing to AMQP; that they are binary does.
-                let before_text = pieces
-                    .iter()
-                    .take_while(|piece| piece.opcode == Opcode::Binary);
-                let binary = before_text.map(|piece| piece.len as usize).sum();
-                text = pieces.iter().any(|piece| piece.opcode == Opcode::Text);
-                Batch::of_buffer(buffer, len.min(binary), Vec::new())
-            }
-        };
-        if !batch.is_empty() || !batch.pieces.is_empty() {
-            let is_open = self.phase.ending().is_none();
-            if is_open && matches!(self.relay, Relay::Absent) {
-                self.start_relay(ctx);
-            }
-            if let Relay::Live(_) = self.relay {
-                self.from_client.spend(batch.cost());
-                self.tell_relay(FromClient::Data(batch));
-            }
-        }
-        if text {
-            self.leave(Ending::TextMessage);
-            self.heard_out(Client::Ignored);
-        }
-    }
-
-    fn start_relay(&mut self, ctx: &mut actix::Context<Self>) {
-        let wiring = Wiring {
-            session: ctx.address().recipient(),
-            from_client: Rc::clone(&self.from_client),
-            to_client: Rc::clone(&self.to_client),
-            place: self.place.clone(),
-        };
-        let relay = match &self.gate.backends[self.service] {
-            Backend::Echo => Echo::new(wiring).start().recipient(),
-            Backend::Amqp(service) => {
-                let addresses = Addresses {
-                    client: Some(self.client),
-                    gateway: self.gateway,
-                };
-                Connection::new(Arc::clone(service), addresses, wiring)
-                    .start()
-                    .recipient()
-            }
-        };
-        self.relay = Relay::Live(relay);
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "data is bounded by the credit spent for it; the other messages come once each"
-    )]
-    fn tell_relay(&self, message: FromClient) {
-        if let Relay::Live(relay) = &self.relay {
-            relay.do_send(message);
-        }
-    }
-
-    /// A reason to end has come up; the first one counts.
-    fn leave(&mut self, ending: Ending) {
-        if !self.phase.leave(ending.clone()) {
-            return;
-        }
-        self.end_within(self.gate.websocket.close_deadline);
-        match self.relay {
-            Relay::Live(_) => self.tell_relay(FromClient::Farewell(ending)),
-            Relay::Absent | Relay::Finishing | Relay::Gone => self.close(),
-        }
-    }
-
-    /// The relay has nothing more to say to the client: the Close frame is due.
-    fn close(&mut self) {
-        if let Some(ending) = self.phase.farewell_said() {
-            let frame = encoder::close(close::close(ending).code, &close::reason(ending));
-            self.outbox.push_slice(&frame);
-        }
-    }
-
-    /// The client sends nothing more that counts: the relay may finish.
-    fn heard_out(&mut self, client: Client) {
-        self.phase.heard_out(client);
-        match self.relay {
-            Relay::Live(_) => {
-                self.tell_relay(FromClient::Finish);
-                self.relay = Relay::Finishing;
-            }
-            Relay::Absent => self.relay = Relay::Gone,
-            Relay::Finishing | Relay::Gone => {}
-        }
-    }
-
-    /// The client's socket is of no more use; true when the session is over.
-    fn lost(&mut self, how: String) -> bool {
-        self.outbox.clear(&self.to_client);
-        if self.phase.leave(Ending::ClientLost(how)) {
-            self.end_within(self.gate.websocket.close_deadline);
-        }
-        self.heard_out(Client::Silent);
-        // Nobody is left to hear a Close frame.
-        self.phase.farewell_said();
-        if matches!(self.relay, Relay::Gone) {
-            self.phase.delivered();
-        }
-        matches!(self.phase, Phase::Over { .. })
-    }
-
-    fn end_within(&mut self, time: Duration) {
-        self.timer.end_by(Instant::now() + time);
+/// What a message may cost until the broker has accepted the login; an echo has none.
+fn limits_before_login(gate: &Gate, service: usize) -> Limits {
+    let websocket = &gate.websocket;
+    Limits {
+        message_bytes: match gate.backends[service] {
+            Backend::Amqp(_) => websocket.message_before_login_bytes,
+            Backend::Echo => websocket.message_bytes,
+        },
+        fragments: websocket.fragments.get(),
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Due {
     Silence,
     /// The client takes no bytes.
     Stall,
+    /// The extended handshake, or a step of it, is not done.
+    Handshake,
     /// The client has not begun its login.
     Login,
     /// The drain's moment for this session.
@@ -33,6 +35,8 @@ pub struct View {
     pub paused: bool,
     /// Since when bytes wait without any having been taken.
     pub blocked_since: Option<Instant>,
+    /// When the extended handshake, or its next step, has to be done.
+    pub handshake_by: Option<Instant>,
     /// The client has yet to send its first byte of AMQP.
     pub expects_login: bool,
 }
@@ -41,6 +45,7 @@ pub struct View {
 #[derive(Debug, Clone)]
 pub struct Timer {
     opened: Instant,
+    login_from: Instant,
     /// When the client was last heard, or last could not be because it was not read.
     heard: Instant,
     pinged: bool,
@@ -53,6 +58,7 @@ impl Timer {
     pub fn new(now: Instant) -> Self {
         Self {
             opened: now,
+            login_from: now,
             heard: now,
             pinged: false,
             drain_at: None,
@@ -63,6 +69,11 @@ impl Timer {
     /// When the session opened.
     pub fn opened(&self) -> Instant {
         self.opened
+    }
+
+    /// The time for the AMQP login begins `now`.
+    pub fn expect_login_from(&mut self, now: Instant) {
+        self.login_from = now;
     }
 
     /// The client has sent something.
@@ -103,7 +114,10 @@ impl Timer {
         if self.drain_at.is_some_and(|at| at <= now) {
             return Due::Drain;
         }
-        if view.expects_login && self.opened + login_deadline <= now {
+        if view.handshake_by.is_some_and(|by| by <= now) {
+            return Due::Handshake;
+        }
+        if view.expects_login && self.login_from + login_deadline <= now {
             return Due::Login;
         }
         if view
@@ -139,11 +153,11 @@ impl Timer {
         } else {
             config.ping_interval
         };
-        let login = view.expects_login.then(|| self.opened + login_deadline);
+        let login = view.expects_login.then(|| self.login_from + login_deadline);
         let stall = view
             .blocked_since
             .map(|since| since + config.write_stall_limit);
-        [login, stall, self.drain_at]
+        [login, stall, view.handshake_by, self.drain_at]
             .into_iter()
             .flatten()
             .fold(self.heard + liveness, Instant::min)
@@ -160,6 +174,7 @@ mod tests {
         open: true,
         paused: false,
         blocked_since: None,
+        handshake_by: None,
         expects_login: false,
     };
 
@@ -259,6 +274,25 @@ mod tests {
         };
         assert_eq!(clock.next(&timer, mute), 10);
         assert_eq!(clock.due(&mut timer, 10, mute), Due::Login);
+    }
+
+    #[test]
+    fn a_handshake_has_its_own_moment_and_the_login_begins_behind_it() {
+        let (clock, mut timer) = Clock::new();
+        let extending = View {
+            handshake_by: Some(clock.at(5)),
+            ..OPEN
+        };
+        assert_eq!(clock.next(&timer, extending), 5);
+        assert_eq!(clock.due(&mut timer, 4, extending), Due::Nothing);
+        assert_eq!(clock.due(&mut timer, 5, extending), Due::Handshake);
+        timer.expect_login_from(clock.at(4));
+        let mute = View {
+            expects_login: true,
+            ..OPEN
+        };
+        assert_eq!(clock.due(&mut timer, 13, mute), Due::Nothing);
+        assert_eq!(clock.due(&mut timer, 14, mute), Due::Login);
     }
 
     #[test]

@@ -19,10 +19,13 @@ use tokio::io::AsyncWriteExt;
 use crate::downstream::gate::Admission;
 use crate::downstream::gate::Newcomer;
 use crate::downstream::listener;
+use crate::downstream::session::Negotiated;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
 use crate::downstream::session::Start;
 use crate::downstream::Gate;
+use crate::handshake::Agreement;
+use crate::handshake::Extended;
 use crate::handshake::Opening;
 use crate::handshake::Refusal;
 
@@ -48,7 +51,7 @@ pub async fn upgrade<S: Socket>(
         return tokio::time::timeout(REFUSAL_TIME, last).await?;
     }
     let began = listener::began(request.conn_data());
-    let admitted = gate.admit(request.head(), secure, began);
+    let admitted = gate.admit(request.head(), secure, began).await;
     // The request holds the connection's place among the handshakes in progress.
     drop(request);
     match admitted {
@@ -62,10 +65,16 @@ pub async fn upgrade<S: Socket>(
 
 fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<S, Codec>, admission: Admission) {
     let parts = framed.into_parts();
+    let accept = accept(&admission.opening);
+    let response = switching_protocols(&admission.opening, &accept, admission.agreement.as_ref());
+    let negotiated = match admission.agreement {
+        Some(agreement) => Negotiated::All(agreement),
+        None => Negotiated::Opening(Extended::new(&admission.opening, accept)),
+    };
     let start = Start {
         service: admission.opening.service,
-        response: switching_protocols(&admission.opening),
-        subprotocol: admission.opening.subprotocol,
+        response,
+        negotiated,
         client: admission.client,
         permit: admission.permit,
         early: parts.read_buf.to_vec(),
@@ -73,20 +82,25 @@ fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<S, Codec>, admission: Admiss
     Session::start(gate, parts.io, start);
 }
 
-/// The server's opening handshake (RFC 6455 section 4.2.2 item 5).
-fn switching_protocols(opening: &Opening) -> Vec<u8> {
+fn accept(opening: &Opening) -> String {
     let accept = actix_http::ws::hash_key(opening.key.as_bytes());
+    String::from_utf8_lossy(&accept).into_owned()
+}
+
+/// The server's opening handshake (RFC 6455 section 4.2.2 item 5).
+fn switching_protocols(opening: &Opening, accept: &str, agreement: Option<&Agreement>) -> Vec<u8> {
     let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n",
-        String::from_utf8_lossy(&accept)
+         Sec-WebSocket-Accept: {accept}\r\n"
     );
     if let Some(subprotocol) = &opening.subprotocol {
-        head.push_str("Sec-WebSocket-Protocol: ");
-        head.push_str(subprotocol);
-        head.push_str("\r\n");
+        head.push_str(&format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"));
+    }
+    let extensions = agreement.map(|agreement| &agreement.extensions);
+    for agreed in extensions.into_iter().flatten() {
+        head.push_str(&format!("Sec-WebSocket-Extensions: {}\r\n", agreed.answer));
     }
     head.push_str("\r\n");
     head.into_bytes()

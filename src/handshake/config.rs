@@ -1,12 +1,15 @@
 //! The services of a configuration: where on the public listener they are, what they speak, and who may come.
 
 use std::fmt;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::handshake::login;
 use crate::handshake::origin::OriginRule;
+use crate::handshake::redirect::Redirect;
 use crate::upstream;
 
 /// One `[[services]]` entry of the configuration.
@@ -27,6 +30,22 @@ pub struct Service {
     pub allowed_origins: Vec<OriginRule>,
     /// What becomes of a request that says nothing about its origin.
     pub missing_origin: MissingOrigin,
+    /// In how many handshakes client and gateway agree.
+    pub negotiation: Negotiation,
+    /// Names of the extensions that clients may use; each a name of the gateway's catalogue.
+    pub extensions: Vec<String>,
+    /// Those of them without which a client is refused.
+    pub require_extensions: Vec<String>,
+    /// What `x-kaazing-idle-timeout` tells clients: the time within which the gateway says something. 100 ms to one
+    /// day; zero declines the extension.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Who may use the service; anybody without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<login::Config>,
+    /// Where clients are sent instead of being served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
     /// The broker; of no effect where `kind` is `echo`.
     pub upstream: upstream::Config,
 }
@@ -39,6 +58,12 @@ impl Default for Service {
             paths: ["/ws/amqp", "/amqp", "/ws"].map(str::to_owned).to_vec(),
             allowed_origins: vec![OriginRule::SameOrigin, OriginRule::Loopback],
             missing_origin: MissingOrigin::Allow,
+            negotiation: Negotiation::Auto,
+            extensions: SHIPPED_EXTENSIONS.map(str::to_owned).to_vec(),
+            require_extensions: Vec::new(),
+            idle_timeout: Duration::from_secs(30),
+            login: None,
+            redirect: None,
             upstream: upstream::Config::default(),
         }
     }
@@ -80,8 +105,86 @@ impl Service {
                 "services.{name}.allowed_origins: is empty while missing_origin is \"refuse\", so nobody could open a session"
             ));
         }
+        self.validate_handshake()
+            .map_err(|text| format!("services.{name}.{text}"))
+    }
+
+    fn validate_handshake(&self) -> Result<(), String> {
+        for name in &self.require_extensions {
+            if !self.extensions.contains(name) {
+                return Err(format!(
+                    "require_extensions: {name:?} is not among extensions, so nobody could agree on it"
+                ));
+            }
+        }
+        let is_off = self.idle_timeout.is_zero();
+        if !is_off && !(IDLE_TIMEOUT_MIN..=IDLE_TIMEOUT_MAX).contains(&self.idle_timeout) {
+            return Err("idle_timeout: must be zero, or from 100ms to one day".to_owned());
+        }
+        if let Some(login) = &self.login {
+            login.validate().map_err(|text| format!("login.{text}"))?;
+        }
+        if let Some(redirect) = &self.redirect {
+            redirect
+                .validate()
+                .map_err(|text| format!("redirect.{text}"))?;
+        }
         Ok(())
     }
+}
+
+/// The table `[handshake]`: the times of the extended handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deadlines {
+    /// From the opening to the client's first request.
+    #[serde(with = "humantime_serde")]
+    pub request_deadline: Duration,
+    /// From each challenge to the client's answer, and from the answer to its verdict.
+    #[serde(with = "humantime_serde")]
+    pub login_deadline: Duration,
+}
+
+impl Deadlines {
+    /// Checks what the types alone do not.
+    ///
+    /// # Errors
+    /// `key: reason`, the key relative to `[handshake]`.
+    pub fn validate(&self) -> Result<(), String> {
+        for (key, deadline) in [
+            ("request_deadline", self.request_deadline),
+            ("login_deadline", self.login_deadline),
+        ] {
+            if deadline.is_zero() {
+                return Err(format!("{key}: must be longer than zero"));
+            }
+            if deadline > DEADLINE_MAX {
+                return Err(format!("{key}: must be at most one day"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            request_deadline: Duration::from_secs(5),
+            login_deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+/// In how many handshakes client and gateway agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Negotiation {
+    /// In two if the client offers the extended handshake, else in one.
+    Auto,
+    /// In two: a client that does not offer the extended handshake is refused.
+    Double,
+    /// In one: the extended handshake is passed over.
+    Combined,
 }
 
 /// What a service does with what the client sends.
@@ -162,6 +265,20 @@ pub fn same_path(one: &str, other: &str) -> bool {
             .is_some_and(|other| percent_decode_str(segment).eq(percent_decode_str(other)))
     }) && others.next().is_none()
 }
+
+/// The extensions of every service that does not say otherwise.
+const SHIPPED_EXTENSIONS: [&str; 3] = [
+    "x-kaazing-ping-pong",
+    "x-kaazing-idle-timeout",
+    "smeuse-sequence",
+];
+
+/// Ten messages a second to a silent client; less is a wrong unit.
+const IDLE_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+/// Keeps sums of instants far from overflow, and catches a wrong unit.
+const IDLE_TIMEOUT_MAX: Duration = DEADLINE_MAX;
+const DEADLINE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn path_fault(path: &str) -> Option<&'static str> {
     if !path.starts_with('/') {

@@ -9,6 +9,8 @@ use prometheus::IntGauge;
 use prometheus::Opts;
 use prometheus::Registry;
 
+use crate::handshake::extended::Dialect;
+use crate::handshake::extended::Verdict;
 use crate::handshake::refusal::Refusal;
 use crate::handshake::refusal::ALL_CODES;
 
@@ -18,6 +20,36 @@ pub struct Metrics {
     in_progress: IntGauge,
     handshakes: IntCounterVec,
     duration: HistogramVec,
+    challenges: IntCounterVec,
+    logins: IntCounterVec,
+}
+
+/// Which handshake an outcome is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The opening handshake, in which no more than a subprotocol was agreed.
+    Opening,
+    /// An opening handshake in which extensions were agreed, or a login was accepted.
+    Combined,
+    /// The extended handshake.
+    Extended(Dialect),
+}
+
+impl Which {
+    const ALL: [Self; 4] = [
+        Self::Opening,
+        Self::Combined,
+        Self::Extended(Dialect::Specification),
+        Self::Extended(Dialect::Legacy),
+    ];
+
+    fn labels(self) -> [&'static str; 2] {
+        match self {
+            Self::Opening => ["opening", "none"],
+            Self::Combined => ["combined", "none"],
+            Self::Extended(dialect) => ["extended", dialect.label()],
+        }
+    }
 }
 
 impl Metrics {
@@ -34,9 +66,9 @@ impl Metrics {
             handshakes: IntCounterVec::new(
                 Opts::new(
                     "smeuse_handshakes_total",
-                    "Handshakes by kind and outcome: accepted, or why not.",
+                    "Handshakes by kind, dialect and outcome: accepted, or why not.",
                 ),
-                &["handshake", "outcome"],
+                &["handshake", "dialect", "outcome"],
             )?,
             duration: HistogramVec::new(
                 HistogramOpts::new(
@@ -44,16 +76,40 @@ impl Metrics {
                     "Time from the start of a handshake to its outcome.",
                 )
                 .buckets(DURATION_BUCKETS.to_vec()),
-                &["handshake"],
+                &["handshake", "dialect"],
+            )?,
+            challenges: IntCounterVec::new(
+                Opts::new(
+                    "smeuse_challenges_total",
+                    "How often clients were asked for credentials inside the extended handshake.",
+                ),
+                &["dialect"],
+            )?,
+            logins: IntCounterVec::new(
+                Opts::new(
+                    "smeuse_logins_total",
+                    "Credentials that were checked, by what came of it.",
+                ),
+                &["service", "outcome"],
             )?,
         };
-        for outcome in ALL_CODES.iter().chain([&ACCEPTED, &ABANDONED]) {
-            metrics.handshakes.with_label_values(&[OPENING, outcome]);
+        for which in Which::ALL {
+            let [handshake, dialect] = which.labels();
+            for outcome in ALL_CODES.iter().chain([&ACCEPTED, &ABANDONED]) {
+                metrics
+                    .handshakes
+                    .with_label_values(&[handshake, dialect, outcome]);
+            }
+            metrics.duration.with_label_values(&[handshake, dialect]);
         }
-        metrics.duration.with_label_values(&[OPENING]);
+        for dialect in [Dialect::Specification, Dialect::Legacy] {
+            metrics.challenges.with_label_values(&[dialect.label()]);
+        }
         registry.register(Box::new(metrics.in_progress.clone()))?;
         registry.register(Box::new(metrics.handshakes.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
+        registry.register(Box::new(metrics.challenges.clone()))?;
+        registry.register(Box::new(metrics.logins.clone()))?;
         Ok(metrics)
     }
 
@@ -65,27 +121,58 @@ impl Metrics {
         }
     }
 
-    /// Counts an opening handshake that ended with 101, `took` after it began.
-    pub fn opening_accepted(&self, took: Duration) {
-        self.count_opening(ACCEPTED, took);
+    /// Counts a handshake that agreed, `took` after it began.
+    pub fn accepted(&self, which: Which, took: Duration) {
+        self.count(which, ACCEPTED, took);
     }
 
-    /// Counts an opening handshake that was refused, `took` after it began.
-    pub fn opening_refused(&self, refusal: &Refusal, took: Duration) {
-        self.count_opening(refusal.code(), took);
+    /// Counts a handshake that was refused, `took` after it began.
+    pub fn refused(&self, which: Which, refusal: &Refusal, took: Duration) {
+        self.count(which, refusal.code(), took);
     }
 
-    /// Counts a connection that ended, or was ended, before its request head was complete and well-formed, `took`
-    /// after it began.
-    pub fn opening_abandoned(&self, took: Duration) {
-        self.count_opening(ABANDONED, took);
+    /// Counts a handshake that ended, or was ended, before there was an answer to give: of the opening, a connection
+    /// whose request head was never complete and well-formed; of the extended, a session that was over first.
+    pub fn abandoned(&self, which: Which, took: Duration) {
+        self.count(which, ABANDONED, took);
     }
 
-    fn count_opening(&self, outcome: &str, took: Duration) {
-        self.handshakes.with_label_values(&[OPENING, outcome]).inc();
+    /// Counts a challenge.
+    pub fn challenged(&self, dialect: Dialect) {
+        self.challenges.with_label_values(&[dialect.label()]).inc();
+    }
+
+    /// Counts credentials that were checked.
+    pub fn logged_in(&self, service: &str, verdict: &Verdict) {
+        let labels = [service, outcome(verdict)];
+        self.logins.with_label_values(&labels).inc();
+    }
+
+    /// Shows every outcome of the logins of a service from the start.
+    pub fn expect_logins(&self, service: &str) {
+        for outcome in LOGIN_OUTCOMES {
+            self.logins.with_label_values(&[service, outcome]);
+        }
+    }
+
+    fn count(&self, which: Which, outcome: &str, took: Duration) {
+        let [handshake, dialect] = which.labels();
+        self.handshakes
+            .with_label_values(&[handshake, dialect, outcome])
+            .inc();
         self.duration
-            .with_label_values(&[OPENING])
+            .with_label_values(&[handshake, dialect])
             .observe(took.as_secs_f64());
+    }
+}
+
+fn outcome(verdict: &Verdict) -> &'static str {
+    let [accepted, wrong, forbidden, unavailable] = LOGIN_OUTCOMES;
+    match verdict {
+        Verdict::Accepted(_) => accepted,
+        Verdict::Refused => wrong,
+        Verdict::Forbidden => forbidden,
+        Verdict::Unavailable => unavailable,
     }
 }
 
@@ -102,8 +189,8 @@ impl Drop for InProgress {
     }
 }
 
-/// The label of the handshake of RFC 6455 section 4.
-const OPENING: &str = "opening";
+/// What comes of checking credentials.
+const LOGIN_OUTCOMES: [&str; 4] = ["accepted", "wrong", "forbidden", "unavailable"];
 
 /// The outcome that is no refusal.
 const ACCEPTED: &str = "accepted";
@@ -138,13 +225,13 @@ mod tests {
         let _metrics = Metrics::register(&registry).unwrap();
         for outcome in ALL_CODES.iter().chain([&"accepted"]) {
             let line =
-                format!("smeuse_handshakes_total{{handshake=\"opening\",outcome=\"{outcome}\"}} 0");
+                format!("smeuse_handshakes_total{{dialect=\"none\",handshake=\"opening\",outcome=\"{outcome}\"}} 0");
             assert!(has_line(&registry, &line), "{line}");
         }
         assert!(has_line(&registry, "smeuse_handshakes_in_progress 0"));
         assert!(has_line(
             &registry,
-            "smeuse_handshake_duration_seconds_count{handshake=\"opening\"} 0"
+            "smeuse_handshake_duration_seconds_count{dialect=\"none\",handshake=\"opening\"} 0"
         ));
     }
 
@@ -152,17 +239,19 @@ mod tests {
     fn outcomes_and_durations_are_counted() {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
-        metrics.opening_accepted(Duration::from_micros(400));
-        metrics
-            .clone()
-            .opening_refused(&Refusal::KeyMissing, Duration::from_secs(10));
+        metrics.accepted(Which::Opening, Duration::from_micros(400));
+        metrics.clone().refused(
+            Which::Opening,
+            &Refusal::KeyMissing,
+            Duration::from_secs(10),
+        );
         for line in [
-            "smeuse_handshakes_total{handshake=\"opening\",outcome=\"accepted\"} 1",
-            "smeuse_handshakes_total{handshake=\"opening\",outcome=\"key_missing\"} 1",
-            "smeuse_handshakes_total{handshake=\"opening\",outcome=\"key_malformed\"} 0",
-            "smeuse_handshake_duration_seconds_bucket{handshake=\"opening\",le=\"0.0005\"} 1",
-            "smeuse_handshake_duration_seconds_bucket{handshake=\"opening\",le=\"5\"} 1",
-            "smeuse_handshake_duration_seconds_bucket{handshake=\"opening\",le=\"10\"} 2",
+            "smeuse_handshakes_total{dialect=\"none\",handshake=\"opening\",outcome=\"accepted\"} 1",
+            "smeuse_handshakes_total{dialect=\"none\",handshake=\"opening\",outcome=\"key_missing\"} 1",
+            "smeuse_handshakes_total{dialect=\"none\",handshake=\"opening\",outcome=\"key_malformed\"} 0",
+            "smeuse_handshake_duration_seconds_bucket{dialect=\"none\",handshake=\"opening\",le=\"0.0005\"} 1",
+            "smeuse_handshake_duration_seconds_bucket{dialect=\"none\",handshake=\"opening\",le=\"5\"} 1",
+            "smeuse_handshake_duration_seconds_bucket{dialect=\"none\",handshake=\"opening\",le=\"10\"} 2",
         ] {
             assert!(has_line(&registry, line), "{line}\n{}", text(&registry));
         }

@@ -5,6 +5,7 @@
 
 use crate::handshake::config::Kind;
 use crate::handshake::config::MissingOrigin;
+use crate::handshake::config::Negotiation;
 use crate::handshake::config::Service;
 use crate::handshake::headers::Headers;
 use crate::handshake::origin::is_allowed;
@@ -23,7 +24,7 @@ pub struct OpeningRequest<'a> {
     pub method: &'a str,
     /// The path as it was sent, percent-encoding included, query excluded.
     pub path: &'a str,
-    /// The query as it was sent; nothing reads it before the extended handshake does.
+    /// The query as it was sent.
     pub query: Option<&'a str>,
     /// Whether the request is HTTP/1.1; older ones cannot be upgraded.
     pub http_1_1: bool,
@@ -44,6 +45,19 @@ pub struct Opening {
     pub key: String,
     /// The extensions the client offered, in its order; none is agreed yet.
     pub offers: Vec<Offer>,
+    /// The subprotocols the client offered, in its order, without [`EXTENDED_HANDSHAKE`].
+    pub offered: Vec<String>,
+    /// The query, which the extended handshake reads.
+    pub query: Option<String>,
+    /// The value of `Authorization`, where there is one.
+    pub authorization: Option<String>,
+}
+
+impl Opening {
+    /// Whether the extended handshake follows.
+    pub fn is_extended(&self) -> bool {
+        self.subprotocol.as_deref() == Some(EXTENDED_HANDSHAKE)
+    }
 }
 
 /// Whether some service answers at this path: such requests belong to the handshake, upgrade or not.
@@ -54,7 +68,7 @@ pub fn is_service_path(path: &str, services: &[Service]) -> bool {
 /// Reads a request as an opening handshake (RFC 6455 section 4.2.1) and decides what to answer (section 4.2.2).
 ///
 /// # Errors
-/// The first of: path, method, upgrade, content, version, key, other headers, origin, extensions, subprotocol. Limits and
+/// The first of: path, method, upgrade, content, version, key, other headers, origin, extensions, credentials, subprotocol. Limits and
 /// draining are not asked here.
 pub fn negotiate(request: &OpeningRequest<'_>, services: &[Service]) -> Result<Opening, Refusal> {
     let headers = request.headers;
@@ -82,13 +96,28 @@ pub fn negotiate(request: &OpeningRequest<'_>, services: &[Service]) -> Result<O
         parse_offers(texts(headers, EXTENSIONS)?).map_err(|error| malformed(EXTENSIONS, &error))?;
     let offered =
         parse_tokens(texts(headers, PROTOCOL)?).map_err(|error| malformed(PROTOCOL, &error))?;
-    let subprotocol = choose_subprotocol(service.kind, &offered, OFFERS_EXTENDED_HANDSHAKE)?;
+    let authorization = single(headers, AUTHORIZATION)?;
+    let subprotocol = choose(service, &offered)?.map(str::to_owned);
+    let is_own = |token: &String| token != EXTENDED_HANDSHAKE;
     Ok(Opening {
         service: index,
-        subprotocol: subprotocol.map(str::to_owned),
+        subprotocol,
         key,
         offers,
+        offered: offered.into_iter().filter(is_own).collect(),
+        query: request.query.map(str::to_owned),
+        authorization: authorization.map(str::to_owned),
     })
+}
+
+/// The subprotocol to answer with, by what the service says about the way to negotiate.
+fn choose<'a>(service: &Service, offered: &'a [String]) -> Result<Option<&'a str>, Refusal> {
+    let speaks_extended = service.negotiation != Negotiation::Combined;
+    let chosen = choose_subprotocol(service.kind, offered, speaks_extended)?;
+    if service.negotiation == Negotiation::Double && chosen != Some(EXTENDED_HANDSHAKE) {
+        return Err(Refusal::ExtendedHandshakeRequired);
+    }
+    Ok(chosen)
 }
 
 /// Chooses from the offered subprotocols, in the gateway's order of preference, one that was offered, as it was
@@ -270,9 +299,7 @@ fn malformed(name: &'static str, error: &HeaderError) -> Refusal {
 /// The subprotocol that stands for the second handshake, inside the WebSocket, of the published Kaazing clients.
 pub const EXTENDED_HANDSHAKE: &str = "x-kaazing-handshake";
 
-/// The gateway does not speak the extended handshake yet.
-const OFFERS_EXTENDED_HANDSHAKE: bool = false;
-
+const AUTHORIZATION: &str = "Authorization";
 const CONNECTION: &str = "Connection";
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const HOST: &str = "Host";

@@ -1,9 +1,13 @@
-//! Every way the gateway refuses to open a session, with its status, stable code, sentence and headers. Before the
-//! 101 there is no WebSocket to close, so this is all that a client learns.
+//! Every way the gateway refuses a handshake, with its status, stable code, sentence and headers. In the opening
+//! handshake there is no WebSocket to close, so this is all that a client learns; in the extended handshake a refusal
+//! is followed by the Close frame of its [`Ending`].
 
 use std::fmt;
 
 use thiserror::Error;
+
+use crate::ending::Ending;
+use crate::wire::extended::RequestError;
 
 /// Why no session was opened. `Display` is one plain sentence, safe to print: what came from the client is cut to
 /// 100 characters and escaped.
@@ -66,6 +70,71 @@ pub enum Refusal {
         /// The version as it was sent; empty where there was none.
         version: String,
     },
+    /// A request of the extended handshake that cannot be read.
+    #[error("the request {0}")]
+    RequestMalformed(RequestError),
+    /// A header in a request of the extended handshake that has no place there.
+    #[error("the header {} has no place in the extended handshake", Shown(.name))]
+    HeaderOutOfPlace {
+        /// The header's name.
+        name: String,
+    },
+    /// A message of the client's that came before the extended handshake was complete.
+    #[error("a message came before the extended handshake was complete")]
+    MessageTooEarly,
+    /// The same extension in the opening and in the extended handshake.
+    #[error("the extension {} is offered in both handshakes", Shown(.name))]
+    ExtensionOfferedTwice {
+        /// The extension's name.
+        name: String,
+    },
+    /// An offer that breaks the extension's own rules.
+    #[error("the extension {name} {}", Shown(.reason))]
+    ExtensionMalformed {
+        /// The extension's name.
+        name: String,
+        /// The rest of the sentence.
+        reason: String,
+    },
+    /// The client does not offer an extension that the service requires, or not in a way that can be agreed on.
+    #[error("this service requires the extension {name}, and the client did not agree on it")]
+    ExtensionRequired {
+        /// The extension's name.
+        name: String,
+    },
+    /// The service requires the extended handshake, or credentials that only it can ask for.
+    #[error("this service asks for the extended handshake (subprotocol x-kaazing-handshake)")]
+    ExtendedHandshakeRequired,
+    /// The service requires credentials, and there are none, or none that it reads.
+    #[error("this service asks for credentials")]
+    CredentialsRequired {
+        /// The value of each `WWW-Authenticate`.
+        challenges: Vec<String>,
+    },
+    /// The credentials are wrong; others may be tried.
+    #[error("the credentials are wrong")]
+    CredentialsWrong {
+        /// The value of each `WWW-Authenticate`.
+        challenges: Vec<String>,
+    },
+    /// The credentials are wrong once too often.
+    #[error("the credentials are wrong, and were tried as often as they may")]
+    CredentialsRefused,
+    /// The credentials are right, but not for this service.
+    #[error("these credentials are not for this service")]
+    Forbidden,
+    /// Too many credentials wait to be checked.
+    #[error("credentials cannot be checked now; try again in a moment")]
+    LoginUnavailable,
+    /// The configuration sends clients elsewhere.
+    #[error("the service is at another place: {}", Shown(.location))]
+    Redirected {
+        /// The other place: an absolute `ws:` or `wss:` URL.
+        location: String,
+    },
+    /// The client was sent elsewhere too often.
+    #[error("the client was sent from place to place too often")]
+    TooManyRedirects,
     /// The gateway is finishing.
     #[error("the gateway is shutting down; try again in a moment")]
     Draining,
@@ -88,12 +157,25 @@ impl Refusal {
             | Self::HeaderMalformed { .. }
             | Self::KeyMissing
             | Self::KeyMalformed
-            | Self::SubprotocolNotAcceptable { .. } => 400,
-            Self::OriginNotAllowed { .. } | Self::OriginMissing => 403,
-            Self::PathNotFound { .. } => 404,
+            | Self::SubprotocolNotAcceptable { .. }
+            | Self::RequestMalformed(_)
+            | Self::HeaderOutOfPlace { .. }
+            | Self::MessageTooEarly
+            | Self::ExtensionOfferedTwice { .. }
+            | Self::ExtensionMalformed { .. } => 400,
+            Self::CredentialsRequired { .. } | Self::CredentialsWrong { .. } => 401,
+            Self::OriginNotAllowed { .. }
+            | Self::OriginMissing
+            | Self::ExtendedHandshakeRequired
+            | Self::CredentialsRefused
+            | Self::Forbidden => 403,
+            Self::PathNotFound { .. } | Self::ExtensionRequired { .. } => 404,
+            Self::Redirected { .. } => 302,
             Self::MethodNotAllowed { .. } => 405,
             Self::UpgradeRequired | Self::VersionNotSupported { .. } => 426,
-            Self::Draining
+            Self::LoginUnavailable
+            | Self::TooManyRedirects
+            | Self::Draining
             | Self::TooManySessions
             | Self::TooManySessionsFromAddress
             | Self::TooManyHandshakes => 503,
@@ -114,6 +196,20 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UpgradeRequired => "upgrade_required",
             Self::VersionNotSupported { .. } => "version_not_supported",
+            Self::RequestMalformed(_) => "request_malformed",
+            Self::HeaderOutOfPlace { .. } => "header_out_of_place",
+            Self::MessageTooEarly => "message_too_early",
+            Self::ExtensionOfferedTwice { .. } => "extension_offered_twice",
+            Self::ExtensionMalformed { .. } => "extension_malformed",
+            Self::ExtensionRequired { .. } => "extension_required",
+            Self::ExtendedHandshakeRequired => "extended_handshake_required",
+            Self::CredentialsRequired { .. } => "credentials_required",
+            Self::CredentialsWrong { .. } => "credentials_wrong",
+            Self::CredentialsRefused => "credentials_refused",
+            Self::Forbidden => "forbidden",
+            Self::LoginUnavailable => "login_unavailable",
+            Self::Redirected { .. } => "redirected",
+            Self::TooManyRedirects => "too_many_redirects",
             Self::Draining => "draining",
             Self::TooManySessions => "too_many_sessions",
             Self::TooManySessionsFromAddress => "too_many_sessions_from_address",
@@ -131,7 +227,12 @@ impl Refusal {
                     ("Sec-WebSocket-Version", "13".to_owned()),
                 ]
             }
-            Self::Draining | Self::TooManyHandshakes => {
+            Self::CredentialsRequired { challenges } | Self::CredentialsWrong { challenges } => {
+                let lines = challenges.iter().cloned();
+                lines.map(|value| ("WWW-Authenticate", value)).collect()
+            }
+            Self::Redirected { location } => vec![("Location", location.clone())],
+            Self::Draining | Self::TooManyHandshakes | Self::LoginUnavailable => {
                 vec![("Retry-After", RETRY_SOON_SECONDS.to_string())]
             }
             Self::TooManySessions | Self::TooManySessionsFromAddress => {
@@ -144,7 +245,53 @@ impl Refusal {
             | Self::SubprotocolNotAcceptable { .. }
             | Self::OriginNotAllowed { .. }
             | Self::OriginMissing
-            | Self::PathNotFound { .. } => Vec::new(),
+            | Self::PathNotFound { .. }
+            | Self::RequestMalformed(_)
+            | Self::HeaderOutOfPlace { .. }
+            | Self::MessageTooEarly
+            | Self::ExtensionOfferedTwice { .. }
+            | Self::ExtensionMalformed { .. }
+            | Self::ExtensionRequired { .. }
+            | Self::ExtendedHandshakeRequired
+            | Self::CredentialsRefused
+            | Self::Forbidden
+            | Self::TooManyRedirects => Vec::new(),
+        }
+    }
+
+    /// What becomes of a session whose extended handshake is refused.
+    pub fn ending(&self) -> Ending {
+        match self {
+            Self::CredentialsRequired { .. }
+            | Self::CredentialsWrong { .. }
+            | Self::CredentialsRefused => Ending::LoginRefused(self.to_string()),
+            Self::Forbidden | Self::OriginNotAllowed { .. } | Self::OriginMissing => {
+                Ending::Forbidden(self.to_string())
+            }
+            Self::ExtensionRequired { .. } | Self::ExtendedHandshakeRequired => {
+                Ending::ExtensionRequired(self.to_string())
+            }
+            Self::Redirected { .. } => Ending::Redirected,
+            Self::Draining => Ending::Drained,
+            Self::LoginUnavailable
+            | Self::TooManyRedirects
+            | Self::TooManySessions
+            | Self::TooManySessionsFromAddress
+            | Self::TooManyHandshakes => Ending::Unavailable(self.to_string()),
+            Self::UpgradeMalformed { .. }
+            | Self::HeaderMalformed { .. }
+            | Self::KeyMissing
+            | Self::KeyMalformed
+            | Self::SubprotocolNotAcceptable { .. }
+            | Self::PathNotFound { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::UpgradeRequired
+            | Self::VersionNotSupported { .. }
+            | Self::RequestMalformed(_)
+            | Self::HeaderOutOfPlace { .. }
+            | Self::MessageTooEarly
+            | Self::ExtensionOfferedTwice { .. }
+            | Self::ExtensionMalformed { .. } => Ending::HandshakeMalformed(self.to_string()),
         }
     }
 
@@ -175,7 +322,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Every code, in the order of [`Refusal`].
-pub const ALL_CODES: [&str; 15] = [
+pub const ALL_CODES: [&str; 29] = [
     "upgrade_malformed",
     "header_malformed",
     "key_missing",
@@ -187,6 +334,20 @@ pub const ALL_CODES: [&str; 15] = [
     "method_not_allowed",
     "upgrade_required",
     "version_not_supported",
+    "request_malformed",
+    "header_out_of_place",
+    "message_too_early",
+    "extension_offered_twice",
+    "extension_malformed",
+    "extension_required",
+    "extended_handshake_required",
+    "credentials_required",
+    "credentials_wrong",
+    "credentials_refused",
+    "forbidden",
+    "login_unavailable",
+    "redirected",
+    "too_many_redirects",
     "draining",
     "too_many_sessions",
     "too_many_sessions_from_address",

@@ -11,6 +11,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::ending::Ending;
+use crate::pipeline::metrics::Direction;
 use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::CloseCode;
@@ -213,7 +214,7 @@ pub struct Output {
     pub(super) passed: Vec<Content>,
     pub(super) to_client: Vec<Batch>,
     pub(super) wanted: Option<SignOfLife>,
-    pub(super) controls: Vec<&'static str>,
+    pub(super) controls: Vec<(Direction, &'static str)>,
     pub(super) round_trip: Option<Duration>,
     pub(super) failure: Option<Failure>,
 }
@@ -228,8 +229,8 @@ pub enum Content {
 }
 
 impl Output {
-    /// Of one call of a link, made at `now`.
-    pub fn new(now: Instant) -> Self {
+    /// An empty output of a call at `now`.
+    pub fn at(now: Instant) -> Self {
         Self {
             now,
             passed: Vec::new(),
@@ -241,7 +242,7 @@ impl Output {
         }
     }
 
-    /// The moment of the call: links have no clock of their own.
+    /// When the link was called.
     pub fn now(&self) -> Instant {
         self.now
     }
@@ -270,8 +271,8 @@ impl Output {
     }
 
     /// Counts a control frame of the extension; `kind` is of a small fixed set.
-    pub fn count_control(&mut self, kind: &'static str) {
-        self.controls.push(kind);
+    pub fn count_control(&mut self, direction: Direction, kind: &'static str) {
+        self.controls.push((direction, kind));
     }
 
     /// Reports the time from a ping to its answer.

@@ -15,17 +15,26 @@ pub fn reply(ending: &Ending) -> Option<(ReplyCode, String, (u16, u16))> {
         | Ending::NotAmqp
         | Ending::BrokerClosed { .. }
         | Ending::VersionRefused
-        | Ending::BrokerUnreachable(_) => None,
+        | Ending::BrokerUnreachable(_)
+        | Ending::HandshakeTimeout
+        | Ending::HandshakeMalformed(_)
+        | Ending::LoginRefused(_)
+        | Ending::Forbidden(_)
+        | Ending::ExtensionRequired(_)
+        | Ending::Unavailable(_)
+        | Ending::Redirected => None,
         Ending::AmqpViolation {
             reply_code,
             text,
             class_method,
         } => Some((*reply_code, text.clone(), *class_method)),
-        Ending::WebSocketViolation(_) | Ending::TextMessage => Some((
-            ReplyCode::FRAME_ERROR,
-            format!("FRAME_ERROR - {ending}"),
-            (0, 0),
-        )),
+        Ending::WebSocketViolation(_) | Ending::TextMessage | Ending::ExtensionFailed { .. } => {
+            Some((
+                ReplyCode::FRAME_ERROR,
+                format!("FRAME_ERROR - {ending}"),
+                (0, 0),
+            ))
+        }
         Ending::ClientSilent
         | Ending::LoginTimeout
         | Ending::BrokerLost(_)

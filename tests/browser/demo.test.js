@@ -167,7 +167,7 @@ describe("a page from another origin", () => {
     assert.equal(code, 1006)
     const line = await gateway.line("handshake refused", 5_000, (line) => line.code === "origin_not_allowed")
     assert.equal(Number(line.status), 403)
-    const total = 'smeuse_handshakes_total{handshake="opening",outcome="origin_not_allowed"}'
+    const total = 'smeuse_handshakes_total{dialect="none",handshake="opening",outcome="origin_not_allowed"}'
     await until(5_000, "the refusal in the metrics", async () => (await gateway.metric(total)) === 1)
     await strange.close()
   })

@@ -195,8 +195,8 @@ fn messages_and_bytes_are_counted_exactly() {
         assert_eq!(line[format!("bytes_{direction}")], 1011, "{line}");
         assert_eq!(line[format!("messages_{direction}")], 3, "{line}");
     }
-    let durations =
-        gateway.metric("smeuse_handshake_duration_seconds_count{handshake=\"opening\"}");
+    let durations = gateway
+        .metric("smeuse_handshake_duration_seconds_count{dialect=\"none\",handshake=\"opening\"}");
     assert_eq!(durations, 1.0);
 }
 

@@ -23,13 +23,8 @@ use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
 use crate::ending::Ending;
 use crate::ending::OneLine;
-use crate::relay::Batch;
 use crate::relay::ToClient;
-use crate::wire::websocket::encoder;
-use crate::wire::websocket::encoder::HEADROOM;
-use crate::wire::websocket::FrameOpcode;
 use crate::wire::websocket::Limits;
-use crate::wire::websocket::Opcode;
 
 impl<S: Socket> Actor for Session<S> {
     type Context = actix::Context<Self>;
@@ -49,14 +44,14 @@ impl<S: Socket> Actor for Session<S> {
             session = %self.id,
             client = %self.client,
             service = %service,
-            subprotocol = self.subprotocol.as_deref().unwrap_or(""),
+            subprotocol = self.stage.subprotocol(),
             "session opened"
         );
-        self.subprotocol = None;
         // The drain may have begun between the handshake and this moment.
         if let Some(after) = self.gate.drain.close_after() {
             self.timer.drain_at(Instant::now() + after);
         }
+        self.begin(ctx);
         ctx.spawn(Pump);
     }
 }
@@ -69,6 +64,9 @@ impl<S> Drop for Session<S> {
         let bug = Ending::Bug("the session stopped without an ending");
         let ending = self.phase.ending().unwrap_or(&bug);
         let service = &self.gate.names[self.service];
+        if let Some(pipeline) = self.pipeline() {
+            pipeline.end(ending);
+        }
         self.gate.metrics.closed(service, ending);
         let traffic = &self.traffic;
         info!(
@@ -161,68 +159,4 @@ impl<S> Session<S> {
             }
         }
     }
-}
-
-impl<S: Socket> Session<S> {
-    fn data_to_client(&mut self, mut batch: Batch) {
-        self.to_client.batch_taken();
-        let credit = batch.len();
-        if self.phase.close_is_queued() {
-            self.to_client.return_bytes(credit);
-            return;
-        }
-        if batch.pieces.is_empty() {
-            self.count_to_client(credit, 1);
-            batch.prepend_header(FrameOpcode::Binary, true);
-            self.outbox.push(batch, credit);
-            return;
-        }
-        let messages = batch.pieces.iter().filter(|piece| piece.last).count();
-        self.count_to_client(credit, messages as u64);
-        self.outbox.push(framed(&batch), credit);
-    }
-
-    /// Adds what a read has brought.
-    pub(super) fn count_from_client(&self, bytes: usize, messages: u32) {
-        let (bytes, messages) = (bytes as u64, u64::from(messages));
-        self.traffic
-            .bytes_from_client
-            .fetch_add(bytes, Ordering::Relaxed);
-        self.traffic
-            .messages_from_client
-            .fetch_add(messages, Ordering::Relaxed);
-        self.gate.metrics.from_client.bytes.inc_by(bytes);
-        self.gate.metrics.from_client.messages.inc_by(messages);
-    }
-
-    fn count_to_client(&self, bytes: usize, messages: u64) {
-        let bytes = bytes as u64;
-        self.traffic
-            .bytes_to_client
-            .fetch_add(bytes, Ordering::Relaxed);
-        self.traffic
-            .messages_to_client
-            .fetch_add(messages, Ordering::Relaxed);
-        self.gate.metrics.to_client.bytes.inc_by(bytes);
-        self.gate.metrics.to_client.messages.inc_by(messages);
-    }
-}
-
-/// The messages of a batch as WebSocket frames, a frame for each piece.
-fn framed(batch: &Batch) -> Batch {
-    let mut frames = Vec::with_capacity(batch.len() + HEADROOM * batch.pieces.len());
-    let mut rest = batch.bytes();
-    for piece in &batch.pieces {
-        let opcode = match (piece.first, piece.opcode) {
-            (false, _) => FrameOpcode::Continuation,
-            (true, Opcode::Text) => FrameOpcode::Text,
-            (true, Opcode::Binary) => FrameOpcode::Binary,
-        };
-        let (payload, behind) = rest.split_at(rest.len().min(piece.len as usize));
-        rest = behind;
-        let (header, header_len) = encoder::header(opcode, piece.last, payload.len());
-        frames.extend_from_slice(&header[..header_len]);
-        frames.extend_from_slice(payload);
-    }
-    Batch::copied(&frames)
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::downstream::gate::Backend;
-use crate::downstream::phase::Client;
 use crate::downstream::session::Relay;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
+use crate::downstream::session::Stage;
 use crate::downstream::timer::Due;
 use crate::downstream::timer::View;
 use crate::ending::Ending;
-use crate::wire::websocket::encoder;
+use crate::pipeline::link::SignOfLife;
 
 impl<S: Socket> Session<S> {
     fn view(&self) -> View {
@@ -20,7 +20,13 @@ impl<S: Socket> Session<S> {
             open: self.phase.ending().is_none(),
             paused: self.from_client.is_exhausted() || self.answers_wait(),
             blocked_since: self.outbox.blocked_since(),
-            expects_login: speaks_amqp && matches!(self.relay, Relay::Absent),
+            handshake_by: match &self.stage {
+                Stage::Extending(extending) => Some(extending.by()),
+                Stage::New(_) | Stage::Open(_) => None,
+            },
+            expects_login: speaks_amqp
+                && matches!(self.stage, Stage::Open(_))
+                && matches!(self.relay, Relay::Absent),
         }
     }
 
@@ -46,7 +52,13 @@ impl<S: Socket> Session<S> {
             .due(now, view, &self.gate.websocket, login_deadline)
         {
             Due::Nothing => {}
-            Due::Ping => self.outbox.push_slice(&encoder::ping(b"")),
+            Due::Ping => self.sign_of_life(SignOfLife::Ping),
+            Due::Handshake => {
+                if let Stage::Extending(extending) = &self.stage {
+                    let ending = extending.timeout();
+                    self.leave(ending);
+                }
+            }
             Due::Silence => self.leave(Ending::ClientSilent),
             Due::Stall => self.leave(Ending::ClientStalled),
             Due::Login => self.leave(Ending::LoginTimeout),
@@ -54,17 +66,5 @@ impl<S: Socket> Session<S> {
             Due::End => return self.end_is_due(),
         }
         false
-    }
-
-    /// The client has not answered our Close, or not closed its end; true when the session is over.
-    fn end_is_due(&mut self) -> bool {
-        let has_relay = matches!(self.relay, Relay::Live(_));
-        // The client had its time; what it had sent is still to reach the broker, and for that the
-        // relay has a deadline of its own.
-        self.outbox.clear(&self.to_client);
-        self.phase.farewell_said();
-        self.heard_out(Client::Silent);
-        self.end_within(2 * self.gate.websocket.close_deadline);
-        !has_relay
     }
 }

@@ -85,6 +85,9 @@ fn a_good_request_is_accepted() {
         subprotocol: None,
         key: "dGhlIHNhbXBsZSBub25jZQ==".to_owned(),
         offers: vec![],
+        offered: vec![],
+        query: None,
+        authorization: None,
     };
     assert_eq!(with(&[]), Ok(expected));
 }
@@ -392,8 +395,6 @@ fn the_first_offer_that_begins_with_amqp_is_chosen() {
         (&["mqtt, AMQPWSB10, amqp"], "AMQPWSB10"),
         (&["mqtt", "amqp-0-9-1"], "amqp-0-9-1"),
         (&["Amqp\t,mqtt"], "Amqp"),
-        (&["x-kaazing-handshake, amqp"], "amqp"),
-        (&["amqp, x-kaazing-handshake"], "amqp"),
     ] {
         assert_eq!(
             subprotocol("/amqp", lines),
@@ -410,7 +411,7 @@ fn only_unknown_subprotocols_are_refused() {
         "mqtt, stomp",
         "x-amqp",
         "amq",
-        "x-kaazing-handshake",
+        "X-Kaazing-Handshake",
     ] {
         let offered = line.split(", ").map(str::to_owned).collect();
         assert_eq!(
@@ -421,26 +422,71 @@ fn only_unknown_subprotocols_are_refused() {
 }
 
 #[test]
-fn echo_takes_the_first_offer_but_the_extended_handshake() {
+fn echo_takes_the_first_offer() {
     assert_eq!(
         subprotocol("/echo", &["mqtt, amqp"]),
         Ok(Some("mqtt".to_owned()))
     );
+}
+
+/// Decision 10: the extended handshake wherever it is offered; what else was offered is kept for it.
+#[test]
+fn the_extended_handshake_is_chosen_wherever_it_is_offered() {
+    for path in ["/amqp", "/echo"] {
+        for line in ["x-kaazing-handshake, amqp", "amqp, x-kaazing-handshake"] {
+            let opening = at(path, &[("Sec-WebSocket-Protocol", line)]).unwrap();
+            assert!(opening.is_extended());
+            assert_eq!(opening.offered, ["amqp"]);
+        }
+        let alone = at(path, &[("Sec-WebSocket-Protocol", EXTENDED_HANDSHAKE)]).unwrap();
+        assert!(alone.is_extended() && alone.offered.is_empty());
+    }
+}
+
+#[test]
+fn a_service_can_fix_the_number_of_handshakes() {
+    let choice = |negotiation, offered: &[&str]| {
+        let offered: Vec<String> = offered.iter().map(|&token| token.to_owned()).collect();
+        let service = Service {
+            negotiation,
+            ..Service::default()
+        };
+        choose(&service, &offered).map(|chosen| chosen.map(str::to_owned))
+    };
+    let both = [EXTENDED_HANDSHAKE, "amqp"];
+    let chosen = |name: &str| Ok(Some(name.to_owned()));
+    assert_eq!(choice(Negotiation::Auto, &both), chosen(EXTENDED_HANDSHAKE));
+    assert_eq!(choice(Negotiation::Auto, &["amqp"]), chosen("amqp"));
     assert_eq!(
-        subprotocol("/echo", &["x-kaazing-handshake, chat"]),
-        Ok(Some("chat".to_owned()))
+        choice(Negotiation::Double, &both),
+        chosen(EXTENDED_HANDSHAKE)
     );
+    for offered in [&["amqp"][..], &[]] {
+        assert_eq!(
+            choice(Negotiation::Double, offered),
+            Err(Refusal::ExtendedHandshakeRequired)
+        );
+    }
+    assert_eq!(choice(Negotiation::Combined, &both), chosen("amqp"));
     assert_eq!(
-        code(at(
-            "/echo",
-            &[("Sec-WebSocket-Protocol", EXTENDED_HANDSHAKE)]
-        )),
-        "subprotocol_not_acceptable"
+        choice(Negotiation::Combined, &[EXTENDED_HANDSHAKE]).map_err(|refusal| refusal.code()),
+        Err("subprotocol_not_acceptable")
+    );
+    assert_eq!(choice(Negotiation::Combined, &[]), Ok(None));
+}
+
+#[test]
+fn credentials_are_kept_for_whoever_checks_them() {
+    let opening = with(&[("authorization", "Basic eA==")]).unwrap();
+    assert_eq!(opening.authorization.as_deref(), Some("Basic eA=="));
+    assert_eq!(
+        code(with(&[("Authorization", "a"), ("authorization", "b")])),
+        "header_malformed"
     );
 }
 
 #[test]
-fn the_extended_handshake_is_preferred_once_it_is_spoken() {
+fn the_extended_handshake_is_preferred_where_it_is_spoken() {
     let offered = ["amqp", "x-kaazing-handshake"].map(str::to_owned);
     for kind in [Kind::Amqp, Kind::Echo] {
         assert_eq!(

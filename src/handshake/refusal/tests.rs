@@ -110,6 +110,119 @@ fn table() -> Vec<Row> {
             "the WebSocket version \"8\" is not spoken here; 13 is",
         ),
         (
+            Refusal::RequestMalformed(RequestError::Method),
+            400,
+            "request_malformed",
+            &[],
+            "the request has another method than GET",
+        ),
+        (
+            Refusal::HeaderOutOfPlace {
+                name: "Via".to_owned(),
+            },
+            400,
+            "header_out_of_place",
+            &[],
+            "the header Via has no place in the extended handshake",
+        ),
+        (
+            Refusal::MessageTooEarly,
+            400,
+            "message_too_early",
+            &[],
+            "a message came before the extended handshake was complete",
+        ),
+        (
+            Refusal::ExtensionOfferedTwice {
+                name: "a".to_owned(),
+            },
+            400,
+            "extension_offered_twice",
+            &[],
+            "the extension a is offered in both handshakes",
+        ),
+        (
+            Refusal::ExtensionMalformed {
+                name: "a".to_owned(),
+                reason: "has no parameters".to_owned(),
+            },
+            400,
+            "extension_malformed",
+            &[],
+            "the extension a has no parameters",
+        ),
+        (
+            Refusal::ExtensionRequired {
+                name: "a".to_owned(),
+            },
+            404,
+            "extension_required",
+            &[],
+            "this service requires the extension a, and the client did not agree on it",
+        ),
+        (
+            Refusal::ExtendedHandshakeRequired,
+            403,
+            "extended_handshake_required",
+            &[],
+            "this service asks for the extended handshake (subprotocol x-kaazing-handshake)",
+        ),
+        (
+            Refusal::CredentialsRequired {
+                challenges: vec!["A".to_owned(), "B".to_owned()],
+            },
+            401,
+            "credentials_required",
+            &[("WWW-Authenticate", "A"), ("WWW-Authenticate", "B")],
+            "this service asks for credentials",
+        ),
+        (
+            Refusal::CredentialsWrong {
+                challenges: vec!["A".to_owned()],
+            },
+            401,
+            "credentials_wrong",
+            &[("WWW-Authenticate", "A")],
+            "the credentials are wrong",
+        ),
+        (
+            Refusal::CredentialsRefused,
+            403,
+            "credentials_refused",
+            &[],
+            "the credentials are wrong, and were tried as often as they may",
+        ),
+        (
+            Refusal::Forbidden,
+            403,
+            "forbidden",
+            &[],
+            "these credentials are not for this service",
+        ),
+        (
+            Refusal::LoginUnavailable,
+            503,
+            "login_unavailable",
+            &[("Retry-After", "5")],
+            "credentials cannot be checked now; try again in a moment",
+        ),
+        (
+            Refusal::Redirected {
+                location: "wss://h/".to_owned(),
+            },
+            302,
+            "redirected",
+            &[("Location", "wss://h/")],
+            "the service is at another place: wss://h/",
+        ),
+        (
+            Refusal::TooManyRedirects,
+            503,
+            "too_many_redirects",
+            &[],
+            "the client was sent from place to place too often",
+        ),
+        (
             Refusal::Draining,
             503,
             "draining",
@@ -200,6 +313,12 @@ fn the_clients_text_forges_no_line() {
         },
         Refusal::SubprotocolNotAcceptable {
             offered: vec![text.clone()],
+        },
+        Refusal::HeaderOutOfPlace { name: text.clone() },
+        Refusal::ExtensionOfferedTwice { name: text.clone() },
+        Refusal::ExtensionMalformed {
+            name: "a".to_owned(),
+            reason: text.clone(),
         },
     ] {
         let sentence = refusal.to_string();

@@ -14,6 +14,7 @@ use crate::pipeline::link::Link;
 use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::link::Terms;
+use crate::pipeline::metrics::Direction;
 use crate::relay::batch::Draft;
 use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
@@ -31,14 +32,7 @@ pub(super) fn binary(payload: impl AsRef<[u8]>) -> Message {
     (Opcode::Binary, payload.as_ref().to_vec())
 }
 
-/// Which way a batch goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    FromClient,
-    ToClient,
-}
-
-pub(super) const WAYS: [Way; 2] = [Way::FromClient, Way::ToClient];
+pub(super) const WAYS: [Direction; 2] = [Direction::FromClient, Direction::ToClient];
 
 /// A place in a list of messages: the message, and the byte in front of which to cut. In front of the first byte and
 /// behind the last, a piece without bytes is cut off.
@@ -137,7 +131,7 @@ pub(super) struct Driver {
     /// The link's own messages, which wait for the end of one that is open.
     own: Vec<Batch>,
     pub(super) wanted: Option<SignOfLife>,
-    pub(super) controls: Vec<&'static str>,
+    pub(super) controls: Vec<(Direction, &'static str)>,
     pub(super) round_trips: Vec<Duration>,
     pub(super) failure: Option<Failure>,
 }
@@ -172,18 +166,18 @@ impl Driver {
     }
 
     /// Hands the link a batch and returns how much it passed on, as batches.
-    pub(super) fn give(&mut self, way: Way, batch: Batch) -> Vec<Batch> {
+    pub(super) fn give(&mut self, way: Direction, batch: Batch) -> Vec<Batch> {
         assert_eq!(self.failure, None, "a failed link is handed nothing");
-        let mut output = Output::new(self.now);
+        let mut output = Output::at(self.now);
         match way {
-            Way::FromClient => self.link.from_client(batch, &mut output),
-            Way::ToClient => self.link.to_client(batch, &mut output),
+            Direction::FromClient => self.link.from_client(batch, &mut output),
+            Direction::ToClient => self.link.to_client(batch, &mut output),
         }
         self.take(way, output)
     }
 
     /// Hands over batches until the link fails.
-    pub(super) fn give_all(&mut self, way: Way, batches: Vec<Batch>) {
+    pub(super) fn give_all(&mut self, way: Direction, batches: Vec<Batch>) {
         for batch in batches {
             if self.failure.is_none() {
                 self.give(way, batch);
@@ -192,21 +186,21 @@ impl Driver {
     }
 
     pub(super) fn sign(&mut self, sign: SignOfLife) {
-        let mut output = Output::new(self.now);
+        let mut output = Output::at(self.now);
         self.link.sign_of_life(sign, &mut output);
-        self.take(Way::ToClient, output);
+        self.take(Direction::ToClient, output);
     }
 
     /// Lets the link do what is due, and returns when it wants to be called again.
     pub(super) fn tick(&mut self) -> Option<Instant> {
         assert_eq!(self.failure, None, "a failed link is not called");
-        let mut output = Output::new(self.now);
+        let mut output = Output::at(self.now);
         let next = self.link.time_passed(self.now, &self.activity, &mut output);
-        self.take(Way::ToClient, output);
+        self.take(Direction::ToClient, output);
         next
     }
 
-    fn take(&mut self, way: Way, output: Output) -> Vec<Batch> {
+    fn take(&mut self, way: Direction, output: Output) -> Vec<Batch> {
         let mut passed = Vec::new();
         for content in output.passed {
             match content {
@@ -215,8 +209,8 @@ impl Driver {
             }
         }
         let joined = match way {
-            Way::FromClient => &mut self.from_client,
-            Way::ToClient => &mut self.to_client,
+            Direction::FromClient => &mut self.from_client,
+            Direction::ToClient => &mut self.to_client,
         };
         passed.iter().for_each(|batch| joined.add(batch));
         self.own.extend(output.to_client);

@@ -17,6 +17,7 @@ use crate::pipeline::link::Link;
 use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::link::Terms;
+use crate::pipeline::metrics::Direction;
 use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::CloseCode;
@@ -96,13 +97,13 @@ impl Link for Emulation {
                 Ok(Taken::Control(control)) => {
                     rewrite.leave_out();
                     match control {
-                        Control::Escape => output.count_control("client_escape"),
+                        Control::Escape => output.count_control(Direction::FromClient, "escape"),
                         Control::Ping => {
-                            output.count_control("client_ping");
+                            output.count_control(Direction::FromClient, "ping");
                             wants_answer = true;
                         }
                         Control::Pong => {
-                            output.count_control("client_pong");
+                            output.count_control(Direction::FromClient, "pong");
                             self.answered(output);
                         }
                     }
@@ -128,7 +129,7 @@ impl Link for Emulation {
                 Outgoing::Plain { held } => rewrite.pass(piece, held, bytes),
                 Outgoing::Held => rewrite.leave_out(),
                 Outgoing::Escaped { held } => {
-                    output.count_control("escape");
+                    output.count_control(Direction::ToClient, "escape");
                     rewrite.insert(Piece::whole(Opcode::Text), &CONTROL);
                     rewrite.pass(piece, held, bytes);
                 }
@@ -153,7 +154,7 @@ fn send(sign: SignOfLife, output: &mut Output) {
         SignOfLife::Ping => ("ping", begin::PING),
         SignOfLife::Pong => ("pong", begin::PONG),
     };
-    output.count_control(kind);
+    output.count_control(Direction::ToClient, kind);
     let frame = [CONTROL.as_slice(), &payload].concat();
     output.send_to_client(Batch::message(Opcode::Text, &frame));
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::harness::batches;
 use super::harness::Driver;
 use super::harness::Message;
-use super::harness::Way;
+use crate::pipeline::metrics::Direction;
 use crate::wire::websocket::Opcode;
 
 #[derive(Deserialize)]
@@ -58,8 +58,8 @@ pub(super) fn assert_all(file: &str, close_code: u16, start: impl Fn(&Case) -> D
 
 fn assert_step(session: &mut Driver, step: &Step, cut: Option<usize>, close_code: u16, name: &str) {
     let (way, kind) = match (&step.send, &step.receive) {
-        (Some(kind), None) => (Way::ToClient, kind),
-        (None, Some(kind)) => (Way::FromClient, kind),
+        (Some(kind), None) => (Direction::ToClient, kind),
+        (None, Some(kind)) => (Direction::FromClient, kind),
         _ => panic!("{name}: one of both"),
     };
     let message = message(kind, &step.bytes);

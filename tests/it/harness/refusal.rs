@@ -71,5 +71,5 @@ pub(crate) fn expect_refused(client: &mut Client, status: u16, code: &str) -> Re
 
 /// The series that counts openings with this outcome.
 pub(crate) fn outcome(code: &str) -> String {
-    format!("smeuse_handshakes_total{{handshake=\"opening\",outcome=\"{code}\"}}")
+    format!("smeuse_handshakes_total{{dialect=\"none\",handshake=\"opening\",outcome=\"{code}\"}}")
 }

@@ -14,7 +14,6 @@ use crate::pipeline::extensions::harness::places;
 use crate::pipeline::extensions::harness::text;
 use crate::pipeline::extensions::harness::Driver;
 use crate::pipeline::extensions::harness::Message;
-use crate::pipeline::extensions::harness::Way;
 use crate::pipeline::extensions::harness::WAYS;
 use crate::pipeline::extensions::vectors;
 use crate::relay::batch::Draft;
@@ -27,8 +26,16 @@ fn session() -> Driver {
     Driver::agreed(&PingPong)
 }
 
+fn from_client(kind: &'static str) -> (Direction, &'static str) {
+    (Direction::FromClient, kind)
+}
+
+fn to_client(kind: &'static str) -> (Direction, &'static str) {
+    (Direction::ToClient, kind)
+}
+
 /// What one message of the client does to a new session, uncut.
-fn after(way: Way, messages: &[Message]) -> Driver {
+fn after(way: Direction, messages: &[Message]) -> Driver {
     let mut session = session();
     session.give_all(way, batches(messages, &[], false));
     session
@@ -39,7 +46,7 @@ fn assert_fails(messages: &[Message], reason: &str, passed: &[Message]) {
     for cuts in pairs(messages) {
         for apart in [true, false] {
             let mut session = session();
-            session.give_all(Way::FromClient, batches(messages, &cuts, apart));
+            session.give_all(Direction::FromClient, batches(messages, &cuts, apart));
             let failure = session.failure.expect("a failure");
             assert_eq!(failure.reason, reason, "{messages:?} {cuts:?}");
             assert_eq!(failure.close_code, CloseCode(1002));
@@ -68,21 +75,21 @@ fn signs_of_life_become_text_messages() {
         session.to_client.messages,
         [text(PING_FRAME), text(PONG_FRAME)]
     );
-    assert_eq!(session.controls, ["ping", "pong"]);
+    assert_eq!(session.controls, [to_client("ping"), to_client("pong")]);
 }
 
 #[test]
 fn a_ping_is_answered_with_a_pong_at_once() {
-    let session = after(Way::FromClient, &[text(PING_FRAME)]);
+    let session = after(Direction::FromClient, &[text(PING_FRAME)]);
     assert_eq!(session.to_client.messages, [text(PONG_FRAME)]);
     assert!(session.from_client.messages.is_empty());
-    assert_eq!(session.controls, ["client_ping", "pong"]);
+    assert_eq!(session.controls, [from_client("ping"), to_client("pong")]);
 }
 
 #[test]
 fn the_pings_of_one_batch_get_one_answer() {
     let pings = vec![text(PING_FRAME); 100];
-    let session = after(Way::FromClient, &pings);
+    let session = after(Direction::FromClient, &pings);
     assert_eq!(session.to_client.messages, [text(PONG_FRAME)]);
 }
 
@@ -94,12 +101,15 @@ fn a_pong_is_kept_from_the_page_and_gives_the_round_trip() {
     session.sign(SignOfLife::Ping);
     session.now += Duration::from_millis(5);
     let pong = [text(PONG_FRAME)];
-    session.give_all(Way::FromClient, batches(&pong, &[], false));
+    session.give_all(Direction::FromClient, batches(&pong, &[], false));
     assert_eq!(session.round_trips, [Duration::from_millis(75)]);
-    assert_eq!(session.controls, ["ping", "ping", "client_pong"]);
+    assert_eq!(
+        session.controls,
+        [to_client("ping"), to_client("ping"), from_client("pong")]
+    );
     // Nothing was asked since: this one says no more than that the client is there.
     session.now += Duration::from_millis(5);
-    session.give_all(Way::FromClient, batches(&pong, &[], false));
+    session.give_all(Direction::FromClient, batches(&pong, &[], false));
     assert_eq!(session.round_trips.len(), 1);
     assert!(session.from_client.messages.is_empty());
 }
@@ -132,9 +142,9 @@ fn text_for_the_client_that_begins_with_the_control_bytes_is_escaped_wherever_it
     for cuts in pairs(&sent) {
         for apart in [true, false] {
             let mut session = session();
-            session.give_all(Way::ToClient, batches(&sent, &cuts, apart));
+            session.give_all(Direction::ToClient, batches(&sent, &cuts, apart));
             assert_eq!(session.to_client.messages, expected, "{cuts:?}");
-            assert_eq!(session.controls, ["escape"; 3]);
+            assert_eq!(session.controls, [to_client("escape"); 3]);
         }
     }
 }
@@ -170,7 +180,7 @@ fn control_frames_from_the_client_are_taken_out_and_escaped_data_is_not_wherever
     for cuts in pairs(&sent) {
         for apart in [true, false] {
             let mut session = session();
-            session.give_all(Way::FromClient, batches(&sent, &cuts, apart));
+            session.give_all(Direction::FromClient, batches(&sent, &cuts, apart));
             assert_eq!(session.failure, None, "{cuts:?}");
             assert_eq!(session.from_client.messages, expected, "{cuts:?}");
             assert_eq!(session.to_client.messages, [text(PONG_FRAME)]);
@@ -208,7 +218,7 @@ fn a_control_frame_fails_as_soon_as_it_is_too_long() {
             assert_eq!(index, 8);
             break;
         }
-        session.give(Way::FromClient, batch);
+        session.give(Direction::FromClient, batch);
     }
 }
 
@@ -248,21 +258,24 @@ fn what_it_claims_grows_only_while_it_must_see_what_follows() {
     let cuts = [(0, 2), (0, 4), (1, 0), (1, 1), (1, 5)];
     let mut claims = Vec::new();
     for batch in batches(&escaped, &cuts, true) {
-        session.give(Way::FromClient, batch);
+        session.give(Direction::FromClient, batch);
         claims.push(session.claims().data == Data::Everything);
     }
     assert_eq!(claims, [true, true, true, true, false, false]);
-    session.give_all(Way::FromClient, batches(&[text(ESCAPE_FRAME)], &[], true));
+    session.give_all(
+        Direction::FromClient,
+        batches(&[text(ESCAPE_FRAME)], &[], true),
+    );
     assert_claims(&session, Data::Everything);
     let mut binary = batches(&[binary("ab")], &[(0, 0)], true).into_iter();
-    session.give(Way::FromClient, binary.next().expect("its beginning"));
+    session.give(Direction::FromClient, binary.next().expect("its beginning"));
     assert_claims(&session, prefix);
 
     // A beginning for the client that is too short to tell.
     let mut short = batches(&[text("\x01\x01x")], &[(0, 2)], true).into_iter();
-    session.give(Way::ToClient, short.next().expect("its beginning"));
+    session.give(Direction::ToClient, short.next().expect("its beginning"));
     assert_claims(&session, Data::Everything);
-    session.give(Way::ToClient, short.next().expect("its end"));
+    session.give(Direction::ToClient, short.next().expect("its end"));
     assert_claims(&session, prefix);
 }
 
@@ -275,14 +288,14 @@ fn what_comes_in_the_wake_of_a_claim_passes_even_without_its_beginning() {
         let mut session = session();
         // The front went past the link: the driver knows of it, the link does not.
         let joined = match way {
-            Way::FromClient => &mut session.from_client,
-            Way::ToClient => &mut session.to_client,
+            Direction::FromClient => &mut session.from_client,
+            Direction::ToClient => &mut session.to_client,
         };
         joined.open = Some((front.pieces[0], front.bytes().to_vec()));
         session.give(way, behind);
         let joined = match way {
-            Way::FromClient => &session.from_client,
-            Way::ToClient => &session.to_client,
+            Direction::FromClient => &session.from_client,
+            Direction::ToClient => &session.to_client,
         };
         assert_eq!(joined.messages, [text("abcdef")]);
     }
@@ -324,7 +337,7 @@ fn what_needs_no_change_is_not_copied() {
     let batch = batches(&data, &[], false).pop().expect("one");
     let place = batch.bytes().as_ptr();
     let mut session = session();
-    let passed = session.give(Way::FromClient, batch);
+    let passed = session.give(Direction::FromClient, batch);
     assert_eq!(passed[0].bytes().as_ptr(), place);
     assert_eq!(session.from_client.messages, data[..2]);
 }
@@ -333,9 +346,9 @@ fn what_needs_no_change_is_not_copied() {
 fn a_sign_of_life_waits_for_the_end_of_an_open_message() {
     let mut session = session();
     let mut long = batches(&[text("abcdef")], &[(0, 4)], true).into_iter();
-    session.give(Way::ToClient, long.next().expect("its beginning"));
+    session.give(Direction::ToClient, long.next().expect("its beginning"));
     session.sign(SignOfLife::Ping);
-    session.give(Way::ToClient, long.next().expect("its end"));
+    session.give(Direction::ToClient, long.next().expect("its end"));
     assert_eq!(
         session.to_client.messages,
         [text("abcdef"), text(PING_FRAME)]
@@ -353,11 +366,11 @@ fn it_holds_six_bytes_at_most_and_none_on_the_heap() {
         for way in WAYS {
             let mut session = session();
             let escape = [text(ESCAPE_FRAME)];
-            let is_escaped = payload.starts_with(ESCAPE_FRAME) && way == Way::FromClient;
+            let is_escaped = payload.starts_with(ESCAPE_FRAME) && way == Direction::FromClient;
             if is_escaped {
                 session.give_all(way, batches(&escape, &[], true));
             }
-            let added = if payload.starts_with(ESCAPE_FRAME) && way == Way::ToClient {
+            let added = if payload.starts_with(ESCAPE_FRAME) && way == Direction::ToClient {
                 4
             } else {
                 0
@@ -368,8 +381,8 @@ fn it_holds_six_bytes_at_most_and_none_on_the_heap() {
                 given += batch.len();
                 session.give(way, batch);
                 let joined = match way {
-                    Way::FromClient => &session.from_client,
-                    Way::ToClient => &session.to_client,
+                    Direction::FromClient => &session.from_client,
+                    Direction::ToClient => &session.to_client,
                 };
                 let held = given.saturating_sub(joined.bytes());
                 assert!(held < 4, "{held} bytes of data held");
@@ -387,8 +400,8 @@ fn endless_empty_pieces_change_nothing() {
         let mut session = session();
         session.give_all(way, batches(&beginning, &cuts, true));
         let joined = match way {
-            Way::FromClient => &session.from_client,
-            Way::ToClient => &session.to_client,
+            Direction::FromClient => &session.from_client,
+            Direction::ToClient => &session.to_client,
         };
         assert_eq!(joined.messages, beginning);
     }

@@ -17,8 +17,8 @@ use crate::pipeline::extensions::harness::text;
 use crate::pipeline::extensions::harness::Cut;
 use crate::pipeline::extensions::harness::Driver;
 use crate::pipeline::extensions::harness::Message;
-use crate::pipeline::extensions::harness::Way;
 use crate::pipeline::extensions::vectors;
+use crate::pipeline::metrics::Direction;
 use crate::wire::websocket::Opcode;
 
 fn plain() -> Vec<Message> {
@@ -49,7 +49,7 @@ fn assert_fails(mut session: impl FnMut() -> Driver, sent: &[Message], passed: u
     for cuts in pairs(sent) {
         for apart in [true, false] {
             let mut session = session();
-            session.give_all(Way::FromClient, batches(sent, &cuts, apart));
+            session.give_all(Direction::FromClient, batches(sent, &cuts, apart));
             let failure = session.failure.expect("a failure");
             assert_eq!(failure.text, text, "{cuts:?}");
             assert!(failure.text.ends_with(&format!("({})", failure.reason)));
@@ -80,7 +80,7 @@ fn each_message_to_the_client_gets_its_number_however_it_is_cut() {
     for cuts in pairs(&plain()) {
         for apart in [true, false] {
             let mut session = Driver::agreed(&Sequence);
-            session.give_all(Way::ToClient, batches(&plain(), &cuts, apart));
+            session.give_all(Direction::ToClient, batches(&plain(), &cuts, apart));
             assert_eq!(session.to_client.messages, numbered(), "{cuts:?}");
         }
     }
@@ -91,7 +91,7 @@ fn each_message_from_the_client_loses_its_number_however_it_is_cut() {
     for cuts in pairs(&numbered()) {
         for apart in [true, false] {
             let mut session = Driver::agreed(&Sequence);
-            session.give_all(Way::FromClient, batches(&numbered(), &cuts, apart));
+            session.give_all(Direction::FromClient, batches(&numbered(), &cuts, apart));
             assert_eq!(session.failure, None, "{cuts:?}");
             assert_eq!(session.from_client.messages, plain(), "{cuts:?}");
         }
@@ -103,7 +103,7 @@ fn a_message_byte_by_byte_passes_byte_by_byte_behind_its_number() {
     let sent = [text("00000000abcdef")];
     let mut session = Driver::agreed(&Sequence);
     for (index, batch) in batches(&sent, &places(&sent), true).into_iter().enumerate() {
-        session.give(Way::FromClient, batch);
+        session.give(Direction::FromClient, batch);
         // The first piece is empty, and so is the last.
         assert_eq!(session.from_client.bytes(), index.saturating_sub(8).min(6));
     }
@@ -115,8 +115,11 @@ fn a_message_byte_by_byte_passes_byte_by_byte_behind_its_number() {
 #[test]
 fn the_directions_count_for_themselves() {
     let mut session = Driver::agreed(&Sequence);
-    session.give_all(Way::ToClient, batches(&plain(), &[], true));
-    session.give_all(Way::FromClient, batches(&[text("00000000x")], &[], true));
+    session.give_all(Direction::ToClient, batches(&plain(), &[], true));
+    session.give_all(
+        Direction::FromClient,
+        batches(&[text("00000000x")], &[], true),
+    );
     assert_eq!(session.failure, None);
     assert_eq!(session.from_client.messages, [text("x")]);
 }
@@ -126,10 +129,10 @@ fn numbers_wrap_at_two_to_the_32() {
     let mut session = at(u32::MAX);
     let wrapped = [text("ffffffffa"), text("00000000b"), text("00000001c")];
     session.give_all(
-        Way::ToClient,
+        Direction::ToClient,
         batches(&[text("a"), text("b"), text("c")], &[], true),
     );
-    session.give_all(Way::FromClient, batches(&wrapped, &[], true));
+    session.give_all(Direction::FromClient, batches(&wrapped, &[], true));
     assert_eq!(session.to_client.messages, wrapped);
     assert_eq!(session.from_client.messages.len(), 3);
     assert_eq!(session.failure, None);
@@ -194,9 +197,9 @@ fn what_an_extension_marked_stays_marked() {
     };
     draft.push(marked, &[b"00000000x"]);
     let mut session = Driver::agreed(&Sequence);
-    let passed = session.give(Way::FromClient, draft.finish());
+    let passed = session.give(Direction::FromClient, draft.finish());
     assert!(passed[0].pieces[0].rsv1);
-    let back = session.give(Way::ToClient, passed.into_iter().next().expect("one"));
+    let back = session.give(Direction::ToClient, passed.into_iter().next().expect("one"));
     assert!(back[0].pieces[0].rsv1);
     assert_eq!(back[0].bytes(), b"00000000x");
 }
@@ -207,12 +210,12 @@ fn what_begins_no_message_and_a_message_alone_from_the_client_are_not_copied() {
     let mut session = Driver::agreed(&Sequence);
     for batch in batches(&sent, &[(0, 10)], true) {
         let end = batch.bytes().as_ptr_range().end;
-        let passed = session.give(Way::FromClient, batch);
+        let passed = session.give(Direction::FromClient, batch);
         assert_eq!(passed[0].bytes().as_ptr_range().end, end);
     }
     for (index, batch) in batches(&sent, &[(0, 10)], true).into_iter().enumerate() {
         let end = batch.bytes().as_ptr_range().end;
-        let passed = session.give(Way::ToClient, batch);
+        let passed = session.give(Direction::ToClient, batch);
         assert_eq!(passed[0].bytes().as_ptr_range().end == end, index == 1);
     }
 }
@@ -256,10 +259,10 @@ proptest! {
         apart: bool,
     ) {
         let mut session = Driver::agreed(&Sequence);
-        session.give_all(Way::ToClient, batches(&messages, &chosen(&messages, &indexes), apart));
+        session.give_all(Direction::ToClient, batches(&messages, &chosen(&messages, &indexes), apart));
         prop_assert_eq!(&session.to_client.messages, &number(&messages));
         let sent = number(&messages);
-        session.give_all(Way::FromClient, batches(&sent, &chosen(&sent, &indexes), apart));
+        session.give_all(Direction::FromClient, batches(&sent, &chosen(&sent, &indexes), apart));
         prop_assert_eq!(session.failure, None);
         prop_assert_eq!(session.from_client.messages, messages);
     }
@@ -301,7 +304,7 @@ proptest! {
             }
         };
         let mut session = Driver::agreed(&Sequence);
-        session.give_all(Way::FromClient, batches(&sent, &chosen(&sent, &indexes), apart));
+        session.give_all(Direction::FromClient, batches(&sent, &chosen(&sent, &indexes), apart));
         let failure = session.failure.expect("a failure");
         prop_assert!(reasons.contains(&failure.reason), "{}", failure.text);
         prop_assert_eq!(&session.from_client.messages, &messages[..intact]);

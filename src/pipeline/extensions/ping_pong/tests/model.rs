@@ -67,17 +67,17 @@ proptest! {
         apart: bool,
     ) {
         let mut session = session();
-        session.give_all(Way::ToClient, batches(&messages, &chosen(&messages, &indexes), apart));
+        session.give_all(Direction::ToClient, batches(&messages, &chosen(&messages, &indexes), apart));
         let (seen, answers) = receive(&session.to_client.messages);
         prop_assert_eq!(&seen, &messages);
         prop_assert!(answers.is_empty());
         prop_assert!(!session.claims().data.eq(&Data::Everything));
 
         let sent = send(&messages);
-        session.give_all(Way::FromClient, batches(&sent, &chosen(&sent, &indexes), apart));
+        session.give_all(Direction::FromClient, batches(&sent, &chosen(&sent, &indexes), apart));
         prop_assert_eq!(session.failure, None);
         prop_assert_eq!(session.from_client.messages, messages);
-        prop_assert_eq!(session.to_client.messages.len(), seen.len() + session.controls.iter().filter(|kind| **kind == "escape").count());
+        prop_assert_eq!(session.to_client.messages.len(), seen.len() + session.controls.iter().filter(|control| **control == to_client("escape")).count());
     }
 
     #[test]
@@ -94,12 +94,12 @@ proptest! {
                 session.sign(SignOfLife::Ping);
                 count += 1;
             }
-            session.give(Way::ToClient, batch);
+            session.give(Direction::ToClient, batch);
         }
         let (seen, answers) = receive(&session.to_client.messages);
         prop_assert_eq!(seen, messages);
         prop_assert_eq!(answers.len(), count);
-        session.give_all(Way::FromClient, batches(&answers, &[], true));
+        session.give_all(Direction::FromClient, batches(&answers, &[], true));
         prop_assert!(session.from_client.messages.is_empty());
         prop_assert_eq!(session.round_trips.len(), count.min(1));
     }
