@@ -59,6 +59,10 @@ pub trait Link: fmt::Debug + 'static {
     fn claims(&self) -> Claims;
 
     /// Takes a batch from the client, claimed or in the wake of one that was.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "it names a direction and converts nothing"
+    )]
     fn from_client(&mut self, batch: Batch, output: &mut Output) {
         output.pass(batch);
     }
@@ -139,6 +143,7 @@ pub enum SignOfLife {
 pub struct Activity {
     heard: Cell<Instant>,
     said: Cell<Instant>,
+    paused: Cell<bool>,
 }
 
 impl Activity {
@@ -147,10 +152,14 @@ impl Activity {
         Self {
             heard: Cell::new(now),
             said: Cell::new(now),
+            paused: Cell::new(false),
         }
     }
 
     /// When the client was last heard: any frame but a native Pong, which its page knows nothing of.
+    ///
+    /// In a session none of whose links claims signs of life, a native Pong does count: there it is the only answer
+    /// that a client can give to [`SignOfLife::Ping`].
     pub fn heard(&self) -> Instant {
         self.heard.get()
     }
@@ -158,6 +167,22 @@ impl Activity {
     /// When a data message was last queued for the client: what a page can see.
     pub fn said(&self) -> Instant {
         self.said.get()
+    }
+
+    /// Whether the gateway does not read from the client, so that its silence says nothing about it.
+    pub fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    /// The gateway stops reading from the client until credit comes back.
+    pub fn pauses(&self) {
+        self.paused.set(true);
+    }
+
+    /// The gateway reads again. What the client said meanwhile may lie unread, so it counts as heard.
+    pub fn resumes(&self, now: Instant) {
+        self.paused.set(false);
+        self.hears(now);
     }
 
     /// The client was heard.
@@ -234,7 +259,8 @@ impl Output {
         self.passed.push(Content::Sign(sign));
     }
 
-    /// Sends a batch of whole messages of one's own towards the client, whichever way the batch at hand travels.
+    /// Sends a batch of whole messages of one's own towards the client, whichever way the batch at hand travels. If a
+    /// message to the client is open at this place of the chain, they wait for its end.
     pub fn send_to_client(&mut self, batch: Batch) {
         self.to_client.push(batch);
     }

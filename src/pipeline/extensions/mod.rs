@@ -1,25 +1,17 @@
-//! The extensions that every gateway has.
+//! The extensions that every gateway has, one file each: an [`Extension`](super::link::Extension) that decides, and the
+//! [`Link`](super::link::Link) it becomes in a session.
+//!
+//! They are values. Time is an argument, so tests hold the clock.
 
-mod stand_ins {
-    use crate::pipeline::link::{Decision, Extension, Terms};
-    use crate::wire::websocket::header::Offer;
-    macro_rules! stand_in {
-        ($t:ident, $n:literal) => {
-            /// Stand-in.
-            #[derive(Debug)]
-            pub struct $t;
-            impl Extension for $t {
-                fn name(&self) -> &str {
-                    $n
-                }
-                fn decide(&self, _: &Offer, _: &Terms<'_>) -> Decision {
-                    Decision::Declined
-                }
-            }
-        };
-    }
-    stand_in!(PingPong, "x-kaazing-ping-pong");
-    stand_in!(IdleTimeout, "x-kaazing-idle-timeout");
-    stand_in!(Sequence, "smeuse-sequence");
-}
-pub use stand_ins::{IdleTimeout, PingPong, Sequence};
+pub mod idle_timeout;
+pub mod ping_pong;
+pub mod sequence;
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod vectors;
+
+pub use self::idle_timeout::IdleTimeout;
+pub use self::ping_pong::PingPong;
+pub use self::sequence::Sequence;
