@@ -315,7 +315,7 @@ impl Extended {
         let Some(login) = context.login else {
             return self.refuse(Refusal::CredentialsRefused);
         };
-        if self.challenges >= login.attempts() {
+        if self.challenges >= login.attempts().get() {
             return self.refuse(Refusal::CredentialsRefused);
         }
         self.challenges += 1;
@@ -420,3 +420,6 @@ const OUT_OF_PLACE: [&str; 9] = [
     "transfer-encoding",
     "via",
 ];
+
+#[cfg(test)]
+mod tests;
