@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod headers;
+pub mod login;
 pub mod metrics;
 pub mod opening;
 pub mod origin;
