@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap::Subcommand;
 
 /// Puts browsers on RabbitMQ: an AMQP-over-WebSocket gateway.
 ///
 /// Settings come from the defaults, then the file, then the environment
 /// (SMEUSE__SECTION__KEY, AMQP_URL, PORT), then these flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Parser)]
-#[command(name = "smeuse", version)]
+#[command(name = "smeuse", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     /// Configuration file: TOML, YAML or JSON [default: config/smeuse.toml, if there is one]
     #[arg(long, value_name = "FILE")]
@@ -32,6 +33,29 @@ pub struct Arguments {
     /// Print the effective configuration as TOML, secrets masked, and exit
     #[arg(long)]
     pub print_config: bool,
+    /// What to do instead of running the gateway.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do besides being a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Make a [[users]] entry for a users file, from a password typed in or piped in
+    HashPassword {
+        /// The user's name
+        #[arg(long, value_name = "NAME", default_value = "user")]
+        user: String,
+    },
+    /// Make a token, and the [[tokens]] entry of a users file that admits it
+    NewToken {
+        /// Who the token stands for
+        #[arg(long, value_name = "NAME", default_value = "token")]
+        name: String,
+        /// When it expires: 2027-01-31 or 2027-01-31T00:00:00Z, in UTC [default: never]
+        #[arg(long, value_name = "DATE")]
+        expires: Option<String>,
+    },
 }
 
 #[cfg(test)]
@@ -60,7 +84,37 @@ mod tests {
             log: Some("debug".to_owned()),
             check: true,
             print_config: false,
+            command: None,
         };
         assert_eq!(arguments, expected);
+    }
+
+    #[test]
+    fn a_command_stands_alone() {
+        let parse = |words: &[&str]| Arguments::try_parse_from([&["smeuse"], words].concat());
+        let user = |user: &str| Command::HashPassword {
+            user: user.to_owned(),
+        };
+        let command = |words: &[&str]| parse(words).expect("it is understood").command;
+        assert_eq!(command(&[]), None);
+        assert_eq!(command(&["hash-password"]), Some(user("user")));
+        assert_eq!(
+            command(&["hash-password", "--user=alice"]),
+            Some(user("alice"))
+        );
+        assert_eq!(
+            command(&["new-token", "--name=dashboard", "--expires=2027-01-31"]),
+            Some(Command::NewToken {
+                name: "dashboard".to_owned(),
+                expires: Some("2027-01-31".to_owned()),
+            })
+        );
+        for wrong in [
+            &["--check", "hash-password"][..],
+            &["hash-password", "--check"],
+            &["new-token", "x"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod app;
 pub mod config;
+pub mod commands;
 pub mod cli;
 pub mod logging;
 pub mod admin;

@@ -9,6 +9,7 @@ use clap::Parser;
 
 use smeuse::app;
 use smeuse::cli::Arguments;
+use smeuse::commands;
 use smeuse::config;
 use smeuse::config::ConfigError;
 use smeuse::config::Settings;
@@ -29,6 +30,12 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Some(command) = &arguments.command {
+        return match commands::run(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, WRONG_CONFIGURATION),
+        };
+    }
     match configure(&arguments) {
         Ok(Some(settings)) => run(arguments, settings),
         Ok(None) => ExitCode::SUCCESS,

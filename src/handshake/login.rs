@@ -50,14 +50,18 @@ impl Login {
     pub fn load(config: &Config) -> Result<Self, String> {
         config.validate()?;
         let users = load_users(config.users.clone(), config.allow.as_deref())?;
-        Ok(Self {
+        Ok(Self::new(config, users))
+    }
+
+    fn new(config: &Config, users: Users) -> Self {
+        Self {
             schemes: config.schemes.iter().map(SchemeName::scheme).collect(),
             realm: config.realm.clone(),
             file: config.users.clone(),
             allow: config.allow.clone(),
             attempts: config.attempts,
             users: ArcSwap::from_pointee(users),
-        })
+        }
     }
 
     /// Reads the users file again. Who is logged in stays so.

@@ -26,6 +26,8 @@ mod cuts;
 mod violations;
 // AMQP 0-9-1 section 2.2.4: the negotiation, logins written by the gateway, the tune.
 mod login;
+// The commands that make entries of a users file.
+mod login_commands;
 // How a broker is reached: order, deadlines, TLS, PROXY protocol, addresses behind proxies.
 mod upstreams;
 // The table of endings, row by row.

@@ -51,3 +51,6 @@ pub(super) fn now() -> Duration {
 
 /// A hundred thousand users. Who has more keeps them in a database and not in a file.
 const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

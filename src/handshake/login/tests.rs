@@ -1,10 +1,4 @@
-//! The login as a whole: challenges, answers, verdicts, and files that change.
-
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
+//! The login as a whole: challenges, answers and verdicts.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
@@ -12,33 +6,6 @@ use proptest::prelude::*;
 
 use super::hash::cheap;
 use super::*;
-
-/// A users file of this test alone.
-struct File(PathBuf);
-
-impl File {
-    fn new(text: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("smeuse-users-{}-{count}.toml", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-
-    fn config(&self, schemes: &[SchemeName]) -> Config {
-        Config {
-            schemes: schemes.to_vec(),
-            ..Config::new(&self.0)
-        }
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 /// Alice with the password `geheim`, and the dashboard with the token `abc` until the second day of 1970.
 fn users() -> String {
@@ -58,7 +25,11 @@ const ALL: [SchemeName; 3] = [
 ];
 
 fn login(schemes: &[SchemeName]) -> Login {
-    Login::load(&File::new(&users()).config(schemes)).unwrap()
+    let config = Config {
+        schemes: schemes.to_vec(),
+        ..Config::new("users.toml")
+    };
+    Login::new(&config, Users::parse(&users()).unwrap())
 }
 
 fn basic(pair: &str) -> String {
@@ -155,12 +126,8 @@ fn who_proves_a_name_is_accepted() {
 
 #[test]
 fn who_is_not_allowed_is_known_but_forbidden() {
-    let file = File::new(&users());
-    let config = Config {
-        allow: Some(vec!["dashboard".to_owned()]),
-        ..file.config(&ALL)
-    };
-    let login = Login::load(&config).unwrap();
+    let mut login = login(&ALL);
+    login.allow = Some(vec!["dashboard".to_owned()]);
     let verify = |text: &str| login.verify_at(&login.read(text).unwrap(), Duration::ZERO);
     assert_eq!(
         verify("Token abc"),
@@ -171,81 +138,6 @@ fn who_is_not_allowed_is_known_but_forbidden() {
         Verdict::Forbidden(principal("alice", "basic"))
     );
     assert_eq!(verify(&basic("alice:falsch")), Verdict::Refused);
-}
-
-#[test]
-fn a_reload_takes_the_new_users_or_keeps_the_old() {
-    let file = File::new(&users());
-    let login = Login::load(&file.config(&ALL)).unwrap();
-    let verify = |pair: &str| login.verify(&login.read(&basic(pair)).unwrap());
-    let alice = Verdict::Accepted(principal("alice", "basic"));
-    let cut = &users()[..40];
-    for broken in ["", "# nothing yet", cut] {
-        fs::write(&file.0, broken).unwrap();
-        let error = login.reload().unwrap_err();
-        assert!(
-            error.starts_with(&format!("users: {}:", file.0.display())),
-            "{error}"
-        );
-        assert_eq!(verify("alice:geheim"), alice, "{broken}");
-    }
-    fs::write(&file.0, users().replace("alice", "bob")).unwrap();
-    assert_eq!(login.reload(), Ok(()));
-    assert_eq!(verify("alice:geheim"), Verdict::Refused);
-    assert_eq!(
-        verify("bob:geheim"),
-        Verdict::Accepted(principal("bob", "basic"))
-    );
-    fs::remove_file(&file.0).unwrap();
-    assert!(login.reload().is_err());
-    assert_ne!(verify("bob:geheim"), Verdict::Refused);
-}
-
-#[test]
-fn what_cannot_be_loaded_says_where() {
-    let load = |text: &str| {
-        let file = File::new(text);
-        let error = Login::load(&file.config(&ALL)).unwrap_err();
-        error.replace(&file.0.display().to_string(), "FILE")
-    };
-    assert_eq!(
-        load(&users().replace("sha256", "sha1")),
-        "users: FILE:6: unknown field `sha1`, expected one of `name`, `sha256`, `expires`"
-    );
-    assert_eq!(
-        load(""),
-        "users: FILE: has neither [[users]] nor [[tokens]]"
-    );
-    let load = |path: &Path| Login::load(&Config::new(path)).unwrap_err();
-    assert_eq!(load(Path::new("/")), "users: /: is not a file");
-    let missing = load(Path::new("/no/such/users.toml"));
-    assert!(
-        missing.starts_with("users: /no/such/users.toml: "),
-        "{missing}"
-    );
-    let config = Config {
-        realm: String::new(),
-        ..Config::new("/")
-    };
-    assert!(Login::load(&config).is_err_and(|error| error.starts_with("realm: ")));
-}
-
-#[test]
-fn bytes_that_are_no_text_are_told() {
-    let file = File::new("");
-    fs::write(&file.0, b"# caf\xe9\n").unwrap();
-    assert_eq!(machine::read(&file.0).unwrap_err(), "is not UTF-8 text");
-}
-
-#[test]
-fn a_file_that_everybody_can_read_is_noticed() {
-    let file = File::new(&users());
-    for (mode, expected) in [(0o640, false), (0o644, true), (0o604, true), (0o600, false)] {
-        fs::set_permissions(&file.0, fs::Permissions::from_mode(mode)).unwrap();
-        let is_world_readable = machine::read(&file.0).unwrap().is_world_readable;
-        assert_eq!(is_world_readable, expected, "{mode:o}");
-        assert!(Login::load(&file.config(&ALL)).is_ok());
-    }
 }
 
 #[test]
