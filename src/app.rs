@@ -111,7 +111,7 @@ impl Parts {
         let metrics = downstream::Metrics::register(&registry, names)?;
         let handshakes = handshake::Metrics::register(&registry)?;
         let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
-        let logins = logins(settings, &catalogue, &handshakes)?;
+        let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
         let upstream_metrics = upstream::Metrics::register(&registry)?;
         let certificates = match &settings.listen.tls {
@@ -179,31 +179,25 @@ impl Parts {
     }
 }
 
-/// The login of each service that has one; also whether the services' extensions exist.
+/// The login of each service that has one.
 fn logins(
     settings: &Settings,
-    catalogue: &Catalogue,
     metrics: &handshake::Metrics,
 ) -> Result<Vec<Option<Arc<Login>>>, StartError> {
     let mut logins = Vec::new();
     for service in &settings.services {
-        let wrong =
-            |text: String| StartError::Configuration(format!("services.{}.{text}", service.name));
-        let is_known = |name: &String| catalogue.names().any(|known| known == name);
-        if let Some(name) = service.extensions.iter().find(|name| !is_known(name)) {
-            let known: Vec<&str> = catalogue.names().collect();
-            let known = known.join(", ");
-            return Err(wrong(format!(
-                "extensions: there is no extension {name:?}; there are {known}"
-            )));
-        }
-        let Some(config) = &service.login else {
-            logins.push(None);
-            continue;
+        let login = match &service.login {
+            None => None,
+            Some(config) => {
+                let login = Login::load(config).map_err(|text| {
+                    let name = &service.name;
+                    StartError::Configuration(format!("services.{name}.login.{text}"))
+                })?;
+                metrics.expect_logins(&service.name);
+                Some(Arc::new(login))
+            }
         };
-        let login = Login::load(config).map_err(|text| wrong(format!("login.{text}")))?;
-        metrics.expect_logins(&service.name);
-        logins.push(Some(Arc::new(login)));
+        logins.push(login);
     }
     Ok(logins)
 }

@@ -101,6 +101,26 @@ impl Settings {
         }
     }
 
+    /// Checks that every extension a service names is one of these.
+    ///
+    /// # Errors
+    ///
+    /// The first that is not.
+    pub fn check_extensions(&self, known: &[&str]) -> Result<(), ConfigError> {
+        for service in &self.services {
+            let unknown = |name: &&String| !known.contains(&name.as_str());
+            if let Some(name) = service.extensions.iter().find(unknown) {
+                let key = format!("services.{}.extensions", service.name);
+                let reason = format!(
+                    "{name:?} is not an extension of this gateway, which has {}",
+                    known.join(", ")
+                );
+                return Err(ConfigError::new(None, Some(key), reason));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the settings as a configuration file, secrets masked.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! Smeuse puts browsers on RabbitMQ: an AMQP-over-WebSocket gateway.
 //!
 //! ```text
-//!  browser ── WebSocket ──► downstream ─► handshake ─► relay ─► upstream ── AMQP ──► RabbitMQ
-//!                           Session       opening      Connection  broker socket
-//!                           (actor)                    (actor)
+//!  browser ── WebSocket ──► downstream ─► handshake ─► pipeline ─► relay ─► upstream ── AMQP ──► RabbitMQ
+//!                           Session       opening      extensions  Connection  broker socket
+//!                           (actor)       extended     (actors)    (actor)
 //! ```
 //!
 //! The modules stand in the order of the flow, and that order is the law of imports: a module may
@@ -11,6 +11,7 @@
 //! `M` belongs to the lower module. A test reads this file and every `crate::` path and fails on an
 //! arrow that runs up.
 
+pub mod gateway;
 pub mod app;
 pub mod config;
 pub mod commands;
@@ -27,3 +28,5 @@ pub mod drain;
 pub mod credit;
 pub mod ending;
 pub mod wire;
+
+pub use gateway::Gateway;

@@ -1,7 +1,9 @@
 //! Whether the files that the settings name can be used.
 
 use crate::downstream::tls::CertificateStore;
+use crate::handshake::Login;
 use crate::upstream::tls::Connector;
+use crate::web::Library;
 
 use super::Settings;
 
@@ -15,6 +17,14 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
     if let Some(tls) = &settings.listen.tls {
         if let Err(text) = CertificateStore::load(tls) {
             return Some(format!("listen.{text}"));
+        }
+    }
+    if let Err(text) = Library::load(&settings.web, &settings.services) {
+        return Some(text);
+    }
+    for service in &settings.services {
+        if let Some(Err(text)) = service.login.as_ref().map(Login::load) {
+            return Some(format!("services.{}.login.{text}", service.name));
         }
     }
     for service in settings.amqp_services() {

@@ -71,11 +71,6 @@ impl Catalogue {
         Self { entries, metrics }
     }
 
-    /// Every name, in the catalogue's order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|entry| entry.extension.name())
-    }
-
     /// Answers a list of offers: the extensions that are agreed, in the order of the offers. `allowed` are the names
     /// that the service permits; all others are declined. Of several offers of one name the first that is agreed
     /// counts (RFC 7692 section 5).
