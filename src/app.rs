@@ -45,6 +45,7 @@ use crate::upstream;
 use crate::upstream::Readiness;
 use crate::upstream::Upstream;
 use crate::web;
+use crate::web::Library;
 
 /// Why the gateway did not start.
 #[derive(Debug, Error)]
@@ -96,6 +97,7 @@ struct Parts {
     certificates: Option<Arc<CertificateStore>>,
     upstreams: Vec<(String, Upstream)>,
     draining: IntGauge,
+    library: Option<Library>,
 }
 
 impl Parts {
@@ -141,6 +143,12 @@ impl Parts {
             };
             backends.push(backend);
         }
+        let library = if settings.web.library {
+            let library = Library::load(&settings.web, &settings.services);
+            Some(library.map_err(StartError::Configuration)?)
+        } else {
+            None
+        };
         let drain = drain::Watch::new(settings.drain.clone());
         let name = |service: &handshake::Service| Arc::from(service.name.as_str());
         let gate = Arc::new(Gate {
@@ -166,6 +174,7 @@ impl Parts {
             certificates,
             upstreams,
             draining,
+            library,
         })
     }
 }
@@ -209,12 +218,12 @@ async fn serve(
     let public = listen("listen.address", settings.listen.address)?;
     let private = listen("admin.address", settings.admin.address)?;
     let (public_address, private_address) = (public.local_addr()?, private.local_addr()?);
-    let pages = settings.web.clone();
+    let (pages, library) = (settings.web.clone(), parts.library.clone());
     let listener = Listener {
         gate: Arc::clone(&parts.gate),
         limits: settings.limits.clone(),
         certificates: parts.certificates.clone(),
-        pages: Arc::new(move |application| web::pages(application, &pages)),
+        pages: Arc::new(move |application| web::pages(application, &pages, library.as_ref())),
     };
     let readiness =
         |(name, upstream): &(String, Upstream)| (name.clone(), Readiness::new(upstream.clone()));

@@ -46,6 +46,7 @@ use crate::ending::Ending;
 use crate::handshake::opening::EXTENDED_HANDSHAKE;
 use crate::handshake::Agreement;
 use crate::handshake::Extended;
+use crate::pipeline::metrics::Direction;
 use crate::pipeline::Pipeline;
 use crate::relay::batch::Buffer;
 use crate::relay::batch::READ_SIZE;
@@ -276,9 +277,11 @@ impl<S: Socket> Session<S> {
         if !self.phase.is_listening() {
             return false;
         }
-        let relay_is_full =
-            matches!(self.relay, Relay::Live(_)) && self.from_client.poll_open(cx).is_pending();
-        relay_is_full || self.answers_wait()
+        let takes = matches!(self.relay, Relay::Live(_)) || self.is_passing(Direction::FromClient);
+        let is_full = takes && self.from_client.poll_open(cx).is_pending();
+        let is_paused = is_full || self.answers_wait();
+        self.note_paused(is_paused);
+        is_paused
     }
 
     /// Whether so much waits for the client that it may not ask for more, such as answers to pings.

@@ -11,6 +11,7 @@ use crate::handshake::login;
 use crate::handshake::origin::OriginRule;
 use crate::handshake::redirect::Redirect;
 use crate::upstream;
+use crate::wire::websocket::header::parse_offers;
 
 /// One `[[services]]` entry of the configuration.
 ///
@@ -40,6 +41,10 @@ pub struct Service {
     /// day; zero declines the extension.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
+    /// What pages with the browser library offer: names from `extensions`, with parameters as in the header.
+    pub page_extensions: Vec<String>,
+    /// What such pages do where the extended handshake fails to begin.
+    pub page_fallback: Fallback,
     /// Who may use the service; anybody without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<login::Config>,
@@ -62,6 +67,8 @@ impl Default for Service {
             extensions: SHIPPED_EXTENSIONS.map(str::to_owned).to_vec(),
             require_extensions: Vec::new(),
             idle_timeout: Duration::from_secs(30),
+            page_extensions: PAGE_EXTENSIONS.map(str::to_owned).to_vec(),
+            page_fallback: Fallback::Plain,
             login: None,
             redirect: None,
             upstream: upstream::Config::default(),
@@ -115,6 +122,18 @@ impl Service {
                 return Err(format!(
                     "require_extensions: {name:?} is not among extensions, so nobody could agree on it"
                 ));
+            }
+        }
+        for offer in &self.page_extensions {
+            let parsed = parse_offers([offer.as_str()]);
+            let name = match parsed.as_deref() {
+                Ok([offer]) => &offer.name,
+                Ok(_) | Err(_) => {
+                    return Err(format!("page_extensions: {offer:?} is not one offer"));
+                }
+            };
+            if !self.extensions.contains(name) {
+                return Err(format!("page_extensions: {name:?} is not among extensions"));
             }
         }
         let is_off = self.idle_timeout.is_zero();
@@ -185,6 +204,16 @@ pub enum Negotiation {
     Double,
     /// In one: the extended handshake is passed over.
     Combined,
+}
+
+/// What a page does with a WebSocket whose extended handshake fails to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// It opens a plain one.
+    Plain,
+    /// It fails.
+    Error,
 }
 
 /// What a service does with what the client sends.
@@ -272,6 +301,9 @@ const SHIPPED_EXTENSIONS: [&str; 3] = [
     "x-kaazing-idle-timeout",
     "smeuse-sequence",
 ];
+
+/// Those that make a page notice, and be noticed, when it is cut off.
+const PAGE_EXTENSIONS: [&str; 2] = ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"];
 
 /// Ten messages a second to a silent client; less is a wrong unit.
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_millis(100);

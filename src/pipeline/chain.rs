@@ -209,3 +209,6 @@ fn with_pieces(mut batch: Batch) -> Batch {
     }
     batch
 }
+
+#[cfg(test)]
+mod tests;

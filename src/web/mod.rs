@@ -1,14 +1,19 @@
-//! What the public listener serves besides WebSockets: a static folder, off unless configured.
+//! What the public listener serves besides WebSockets: the browser library, and a static folder if there is one.
 
 pub mod config;
+pub mod library;
 
 use actix_files::Files;
 use actix_web::web::ServiceConfig;
 
 pub use self::config::Config;
+pub use self::library::Library;
 
 /// Adds the pages to the public application.
-pub fn pages(application: &mut ServiceConfig, config: &Config) {
+pub fn pages(application: &mut ServiceConfig, config: &Config, library: Option<&Library>) {
+    if let Some(library) = library {
+        library.serve(application);
+    }
     if let Some(root) = &config.root {
         application.service(
             Files::new("/", root)

@@ -58,13 +58,26 @@ impl<S> Session<S> {
             .is_some_and(|pipeline| pipeline.is_busy(direction))
     }
 
-    /// Tells the extensions that the client was heard. A native Pong comes from its browser and says nothing of the
-    /// page.
+    /// Tells the extensions that the client was heard. Where they have signs of life of their own, a native Pong says
+    /// nothing: the browser sends it, and its page knows nothing of it.
     pub(super) fn note_heard(&self, pieces: &[Piece], controls: &[Control]) {
-        let is_page = |control: &Control| !matches!(control, Control::Pong(_));
-        if let Some(pipeline) = self.pipeline() {
-            if !pieces.is_empty() || controls.iter().any(is_page) {
-                pipeline.activity().hears(Instant::now());
+        let Some(pipeline) = self.pipeline() else {
+            return;
+        };
+        let pongs_count = !pipeline.claims_signs_of_life();
+        let counts = |control: &Control| pongs_count || !matches!(control, Control::Pong(_));
+        if !pieces.is_empty() || controls.iter().any(counts) {
+            pipeline.activity().hears(Instant::now());
+        }
+    }
+
+    /// Tells the extensions whether the client is read.
+    pub(super) fn note_paused(&self, is_paused: bool) {
+        if let Some(activity) = self.pipeline().map(Pipeline::activity) {
+            match (activity.is_paused(), is_paused) {
+                (false, true) => activity.pauses(),
+                (true, false) => activity.resumes(Instant::now()),
+                (true, true) | (false, false) => {}
             }
         }
     }
