@@ -201,7 +201,7 @@ impl Activity {
 pub struct Failure {
     /// The metric label; of a small fixed set.
     pub reason: &'static str,
-    /// What the client did, for the log and the Close frame.
+    /// What the client did, for the log and the Close frame, which have the extension's name in front of it.
     pub text: String,
     /// What the Close frame says.
     pub close_code: CloseCode,

@@ -134,7 +134,7 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "examples"] {
         for (file, text) in sources(folder) {
             assert!(text.starts_with("//! "), "{file} has no opening sentence");
         }
@@ -151,4 +151,11 @@ fn no_file_is_a_giant() {
     }
     let main = include_str!("../../src/main.rs").lines().count();
     assert!(main <= 80, "main.rs has {main} lines: it is a page");
+}
+
+#[test]
+fn the_page_on_extensions_shows_the_example_that_is_built() {
+    let page = include_str!("../../docs/extensions.md");
+    let example = include_str!("../../examples/stamp/extension.rs");
+    assert!(page.contains(&format!("```rust\n{example}```")));
 }

@@ -86,7 +86,7 @@ impl Watch {
         Failure {
             reason: "silent",
             text: format!(
-                "{NAME}: no answer to a ping within {} ms",
+                "no answer to a ping within {} ms",
                 self.patience.as_millis()
             ),
             close_code: CLIENT_SILENT,

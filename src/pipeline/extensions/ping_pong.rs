@@ -166,7 +166,7 @@ fn failure(violation: Violation) -> Failure {
     };
     Failure {
         reason,
-        text: format!("{NAME}: {text}"),
+        text: text.to_owned(),
         close_code: CloseCode::PROTOCOL_ERROR,
     }
 }

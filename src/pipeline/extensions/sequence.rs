@@ -176,7 +176,7 @@ impl Check {
 fn failure(reason: &'static str, text: &str) -> Failure {
     Failure {
         reason,
-        text: format!("{NAME}: {text} ({reason})"),
+        text: format!("{text} ({reason})"),
         close_code: SEQUENCE_VIOLATED,
     }
 }

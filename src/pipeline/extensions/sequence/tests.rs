@@ -152,8 +152,7 @@ fn a_wrong_number_is_told_by_its_distance() {
         (0, 0x8000_0000, "reordered"),
     ] {
         let sent = [text(format!("{number:08x}abc"))];
-        let expected =
-            format!("smeuse-sequence: message {number} came where {due} was due ({reason})");
+        let expected = format!("message {number} came where {due} was due ({reason})");
         assert_fails(|| at(due), &sent, 0, &expected);
     }
 }
@@ -161,13 +160,13 @@ fn a_wrong_number_is_told_by_its_distance() {
 #[test]
 fn what_came_before_a_wrong_number_passes() {
     let sent = [text("00000000a"), binary("00000001"), text("00000003c")];
-    let expected = "smeuse-sequence: message 3 came where 2 was due (gap)";
+    let expected = "message 3 came where 2 was due (gap)";
     assert_fails(|| Driver::agreed(&Sequence), &sent, 2, expected);
 }
 
 #[test]
 fn what_is_no_number_is_malformed() {
-    let expected = "smeuse-sequence: a message without a number came where 10 was due (malformed)";
+    let expected = "a message without a number came where 10 was due (malformed)";
     for payload in [
         "",
         "0",
