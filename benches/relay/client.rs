@@ -21,6 +21,8 @@ use crate::websocket::FromServer;
 pub(crate) enum Way {
     Direct(SocketAddr),
     WebSocket(SocketAddr),
+    /// By the extended handshake, with these extensions, which have to be agreed.
+    Extended(SocketAddr, &'static str),
 }
 
 /// Whom the broker knows.
@@ -40,11 +42,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects and logs in. `buffer` is how much one read may take, in bytes.
-    pub(crate) fn open(way: Way, account: &Account, buffer: usize) -> io::Result<Self> {
+    /// Connects, and is done with the handshakes of the WebSocket if there are any.
+    pub(crate) fn shake_hands(way: Way, buffer: usize) -> io::Result<Self> {
         let (address, from_server) = match way {
             Way::Direct(address) => (address, None),
-            Way::WebSocket(address) => (address, Some(FromServer::default())),
+            Way::WebSocket(address) | Way::Extended(address, _) => {
+                (address, Some(FromServer::default()))
+            }
         };
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
@@ -56,9 +60,20 @@ impl Client {
             scanner: Scanner::default(),
             buffer: vec![0; buffer],
         };
-        if client.from_server.is_some() {
-            client.upgrade(address)?;
+        match way {
+            Way::Direct(_) => {}
+            Way::WebSocket(_) => client.upgrade(address, "amqp")?,
+            Way::Extended(_, extensions) => {
+                client.upgrade(address, "x-kaazing-handshake, amqp")?;
+                client.extend(extensions)?;
+            }
         }
+        Ok(client)
+    }
+
+    /// Connects and logs in. `buffer` is how much one read may take, in bytes.
+    pub(crate) fn open(way: Way, account: &Account, buffer: usize) -> io::Result<Self> {
+        let mut client = Self::shake_hands(way, buffer)?;
         client.log_in(account)?;
         Ok(client)
     }
@@ -189,6 +204,14 @@ impl Client {
         self.send(1, amqp::BASIC_CANCEL, &arguments)
     }
 
+    /// Sends a Ping and reads until something has come, which on a silent session is its Pong.
+    pub(crate) fn ping(&mut self) -> io::Result<()> {
+        let mut frame = Vec::new();
+        websocket::client_frame(&mut frame, websocket::PING, [1, 2, 3, 4], b"");
+        self.write(&frame)?;
+        self.read(|_| Err(damaged("a frame of AMQP in place of a Pong".to_owned())))
+    }
+
     /// Closes the AMQP connection and then the WebSocket in the orderly way; a WebSocket's socket
     /// is the server's to end, and is waited for.
     pub(crate) fn close(mut self) -> io::Result<()> {
@@ -209,10 +232,40 @@ impl Client {
         Ok(())
     }
 
-    fn upgrade(&mut self, address: SocketAddr) -> io::Result<()> {
+    /// The extended handshake: one request, one response.
+    fn extend(&mut self, extensions: &str) -> io::Result<()> {
+        let request = format!("Sec-WebSocket-Extensions: {extensions}\r\n\r\n");
+        let mut wrapped = Vec::new();
+        self.wrap(&mut wrapped, request.as_bytes());
+        self.write(&wrapped)?;
+        let mut response = Vec::new();
+        while !response.ends_with(b"\r\n\r\n") {
+            let length = self.socket.read(&mut self.buffer)?;
+            let bytes = &self.buffer[..length];
+            if let (Some(from_server), 1..) = (&mut self.from_server, length) {
+                from_server.feed(bytes, |piece| {
+                    response.extend_from_slice(piece);
+                    Ok(())
+                })?;
+                continue;
+            }
+            break;
+        }
+        let response = String::from_utf8_lossy(&response);
+        let agreed = |offer: &str| {
+            let line = format!("Sec-WebSocket-Extensions: {offer}");
+            response.contains(&line)
+        };
+        if !response.starts_with("HTTP/1.1 101 ") || !extensions.split(", ").all(agreed) {
+            return Err(io::Error::other(format!("not agreed: {response}")));
+        }
+        Ok(())
+    }
+
+    fn upgrade(&mut self, address: SocketAddr, subprotocols: &str) -> io::Result<()> {
         let request = format!(
             "GET /ws/amqp HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: amqp\r\n\r\n",
+             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {subprotocols}\r\n\r\n",
             websocket::KEY
         );
         self.socket.write_all(request.as_bytes())?;

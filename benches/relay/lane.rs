@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::Account;
@@ -14,7 +15,7 @@ use crate::process::Process;
 pub(crate) struct Lane {
     pub(crate) way: Way,
     pub(crate) account: Account,
-    pub(crate) process: Option<Process>,
+    pub(crate) process: Option<Arc<Process>>,
     /// A real broker keeps messages in a queue; the sink makes them up.
     pub(crate) real: bool,
 }
@@ -29,7 +30,7 @@ impl Lane {
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         self.process
             .as_ref()
-            .map_or(Ok(Duration::ZERO), Process::cpu)
+            .map_or(Ok(Duration::ZERO), |process| process.cpu())
     }
 
     /// The most messages of a size to leave in a real broker's queue.
@@ -77,9 +78,29 @@ fn lanes(broker: SocketAddr, account: &Account, real: bool) -> io::Result<[Lane;
     let smeuse = Process::gateway(broker)?;
     Ok([
         lane(Way::Direct(broker), None),
-        lane(Way::WebSocket(floor.address()), Some(floor)),
-        lane(Way::WebSocket(smeuse.address()), Some(smeuse)),
+        lane(Way::WebSocket(floor.address()), Some(Arc::new(floor))),
+        lane(Way::WebSocket(smeuse.address()), Some(Arc::new(smeuse))),
     ])
+}
+
+/// Lanes through the same gateway: without extensions, and with these, agreed in the extended handshake.
+pub(crate) fn with_extensions(plain: &Lane, extensions: &[&'static str]) -> io::Result<Vec<Lane>> {
+    let process = plain.process.clone();
+    let process = process.ok_or_else(|| io::Error::other("a lane without a gateway"))?;
+    let address = process.address();
+    let lane = |way| Lane {
+        way,
+        account: plain.account.clone(),
+        process: Some(Arc::clone(&process)),
+        real: plain.real,
+    };
+    let mut lanes = vec![lane(Way::WebSocket(address))];
+    lanes.extend(
+        extensions
+            .iter()
+            .map(|offers| lane(Way::Extended(address, offers))),
+    );
+    Ok(lanes)
 }
 
 /// `amqp://user:password@host:port/vhost`; what is missing is RabbitMQ's default.

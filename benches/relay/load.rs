@@ -34,6 +34,10 @@ pub(crate) enum Workload {
     Deliver(usize),
     /// A publish and its delivery, one in flight.
     RoundTrip(usize),
+    /// A native Ping and its Pong, one in flight: the shortest way to the gateway's session and back.
+    Pings,
+    /// The time until a WebSocket may carry data: TCP and all handshakes, one at a time.
+    Handshakes,
     /// Sessions opened (TCP, WebSocket, AMQP login, a channel) and closed in order, several at a
     /// time.
     Sessions,
@@ -46,6 +50,8 @@ impl Workload {
             Self::Publish(size) => publish(lane, size, time),
             Self::Deliver(size) => deliver(lane, size, time),
             Self::RoundTrip(size) => round_trips(lane, size, time),
+            Self::Pings => pings(lane, time),
+            Self::Handshakes => handshakes(lane, time),
             Self::Sessions => sessions(lane, time),
         }
     }
@@ -233,6 +239,41 @@ fn round_trips(lane: &Lane, size: usize, time: Duration) -> io::Result<Sample> {
     sample.cpu = lane.cpu()? - cpu;
     sample.latencies.sort_unstable();
     client.close()?;
+    Ok(sample)
+}
+
+fn pings(lane: &Lane, time: Duration) -> io::Result<Sample> {
+    let mut client = lane.open(SMALL_BUFFER)?;
+    let mut sample = Sample::default();
+    let cpu = lane.cpu()?;
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let sent = Instant::now();
+        client.ping()?;
+        sample.latencies.push(sent.elapsed());
+        sample.messages += 1;
+    }
+    sample.elapsed = start.elapsed();
+    sample.cpu = lane.cpu()? - cpu;
+    sample.latencies.sort_unstable();
+    client.close()?;
+    Ok(sample)
+}
+
+fn handshakes(lane: &Lane, time: Duration) -> io::Result<Sample> {
+    let mut sample = Sample::default();
+    let cpu = lane.cpu()?;
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let began = Instant::now();
+        let client = Client::shake_hands(lane.way, SMALL_BUFFER)?;
+        sample.latencies.push(began.elapsed());
+        sample.messages += 1;
+        drop(client);
+    }
+    sample.elapsed = start.elapsed();
+    sample.cpu = lane.cpu()? - cpu;
+    sample.latencies.sort_unstable();
     Ok(sample)
 }
 

@@ -7,6 +7,7 @@
 
 mod amqp;
 mod client;
+mod extensions;
 mod floor;
 mod lane;
 mod load;
@@ -69,6 +70,7 @@ fn bench(words: &[&str]) -> io::Result<()> {
     let (Some(floor_process), Some(smeuse_process)) = (&floor.process, &smeuse.process) else {
         return Ok(());
     };
+    extensions::run(smeuse, &plan, &asked, out)?;
     if asked("idle") {
         let sessions = plan.sessions.min(files.saturating_sub(SPARE_FILES) / 2);
         let floor = memory::idle(floor, floor_process, sessions)?;

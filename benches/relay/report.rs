@@ -89,6 +89,65 @@ pub(crate) fn round_trips(
     )
 }
 
+/// The head of the table that [`extensions`] fills.
+pub(crate) fn extensions_head(out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n| with extensions, each beside none | none | with | rate: with / none | CPU ns each: none | with | with / none |"
+    )?;
+    writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+}
+
+/// One row: the same workload without and with extensions.
+pub(crate) fn extensions(
+    out: &mut impl Write,
+    name: &str,
+    none: &[Sample],
+    with: &[Sample],
+) -> io::Result<()> {
+    let rate = |samples: &[Sample]| {
+        median(samples, |sample| {
+            sample.messages as f64 / sample.elapsed.as_secs_f64()
+        })
+    };
+    writeln!(
+        out,
+        "| {name} | {} | {} | {:.2} | {:.0} | {:.0} | {:.2} |",
+        per_second(rate(none)),
+        per_second(rate(with)),
+        rate(with) / rate(none),
+        cpu_each(none),
+        cpu_each(with),
+        cpu_each(with) / cpu_each(none),
+    )
+}
+
+/// What the extended handshake adds to the opening one, beside a round trip over the same way.
+pub(crate) fn handshakes(
+    out: &mut impl Write,
+    opening: &[Sample],
+    both: &[Sample],
+    round_trip: &[Sample],
+) -> io::Result<()> {
+    let half = |samples: &[Sample]| {
+        median(samples, |sample| {
+            percentile(&sample.latencies, 50).as_secs_f64() * 1e6
+        })
+    };
+    let (opening, both, round_trip) = (half(opening), half(both), half(round_trip));
+    writeln!(
+        out,
+        "\n| handshakes, p50 µs | opening | opening and extended | difference | round trip of a Ping | difference / round trip |"
+    )?;
+    writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: |")?;
+    let difference = both - opening;
+    writeln!(
+        out,
+        "| TCP to data | {opening:.0} | {both:.0} | {difference:.0} | {round_trip:.0} | {:.2} |",
+        difference / round_trip
+    )
+}
+
 /// Memory of idle sessions.
 pub(crate) fn idle(out: &mut impl Write, floor: &Idle, smeuse: &Idle) -> io::Result<()> {
     writeln!(
@@ -129,7 +188,7 @@ pub(crate) fn stall(out: &mut impl Write, name: &str, stall: &Stall) -> io::Resu
     )
 }
 
-fn cpu_each(samples: &[Sample]) -> f64 {
+pub(crate) fn cpu_each(samples: &[Sample]) -> f64 {
     median(samples, |sample| {
         sample.cpu.as_nanos() as f64 / sample.messages.max(1) as f64
     })

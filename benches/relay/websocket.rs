@@ -7,6 +7,7 @@ use crate::amqp::damaged;
 
 pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
 
 /// The sample key of RFC 6455 section 1.3, and the answer that belongs to it. Every session of the
 /// bench uses it, so that the floor needs no hash.
