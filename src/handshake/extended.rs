@@ -213,8 +213,9 @@ impl Extended {
             return self.agree(asked, None, context);
         };
         let own = single(&request, AUTHORIZATION)?.map(str::to_owned);
-        // Those of the opening are tried once.
-        let Some(authorization) = own.or(self.authorization.take()) else {
+        // Those of the opening are tried once, or not at all.
+        let of_opening = self.authorization.take();
+        let Some(authorization) = own.or(of_opening) else {
             return Ok(self.challenge(context, false));
         };
         match login.read(&authorization) {

@@ -101,11 +101,11 @@ impl<S: Socket> Session<S> {
                 return;
             }
         }
-        self.to_relay(Batch::of_buffer(buffer, len, Vec::new()), pieces, ctx);
+        self.relay_data(Batch::of_buffer(buffer, len, Vec::new()), pieces, ctx);
     }
 
     /// Sends what `pieces` describe to the relay, which is started for the first of them.
-    fn to_relay(&mut self, mut batch: Batch, pieces: &[Piece], ctx: &mut actix::Context<Self>) {
+    fn relay_data(&mut self, mut batch: Batch, pieces: &[Piece], ctx: &mut actix::Context<Self>) {
         let mut text = false;
         match self.gate.backends[self.service] {
             Backend::Echo => batch.pieces = pieces.to_vec(),
@@ -176,11 +176,11 @@ impl<S: Socket> Session<S> {
             }
         }
         self.to_client.batch_taken();
-        self.to_outbox(batch, credit);
+        self.queue_data(batch, credit);
     }
 
     /// Queues a batch for the client.
-    fn to_outbox(&mut self, mut batch: Batch, credit: usize) {
+    fn queue_data(&mut self, mut batch: Batch, credit: usize) {
         if self.phase.close_is_queued() {
             self.to_client.return_bytes(credit);
             return;
@@ -206,7 +206,7 @@ impl<S: Socket> Session<S> {
         }
         if !self.waits.message && !self.waits.behind_message.is_empty() {
             for batch in std::mem::take(&mut self.waits.behind_message) {
-                self.to_outbox(batch, 0);
+                self.queue_data(batch, 0);
             }
         }
     }
@@ -245,7 +245,7 @@ impl<S: Socket> Session<S> {
         for content in passage.contents {
             if let Content::Data(mut batch) = content {
                 let pieces = std::mem::take(&mut batch.pieces);
-                self.to_relay(batch, &pieces, ctx);
+                self.relay_data(batch, &pieces, ctx);
             }
         }
     }
@@ -260,7 +260,7 @@ impl<S: Socket> Session<S> {
                 Content::Data(batch) if passage.credit.is_none() && self.waits.message => {
                     self.waits.behind_message.push(batch);
                 }
-                Content::Data(batch) => self.to_outbox(batch, std::mem::take(&mut credit)),
+                Content::Data(batch) => self.queue_data(batch, std::mem::take(&mut credit)),
             }
         }
         self.to_client.return_bytes(credit);
