@@ -61,14 +61,17 @@ export function checkClose(code, reason) {
 export function toMessage(data) {
   if (data instanceof Blob) return data
   if (ArrayBuffer.isView(data)) {
-    if (typeof SharedArrayBuffer !== "undefined" && data.buffer instanceof SharedArrayBuffer) {
+    if (tagOf(data.buffer) === "[object SharedArrayBuffer]") {
       throw new TypeError("The view must not be of shared memory.")
     }
     return bytesOf(data.buffer, data.byteOffset, data.byteLength)
   }
-  if (Object.prototype.toString.call(data) === "[object ArrayBuffer]") return bytesOf(data, 0, data.byteLength)
+  if (tagOf(data) === "[object ArrayBuffer]") return bytesOf(data, 0, data.byteLength)
   return `${data}`
 }
+
+// Of whatever realm; a page without cross-origin isolation has no name for shared memory, but may have some.
+const tagOf = (value) => Object.prototype.toString.call(value)
 
 // Of a detached buffer there are none, and no view.
 const bytesOf = (buffer, offset, length) => (length === 0 ? new Uint8Array(0) : new Uint8Array(buffer, offset, length))

@@ -57,16 +57,19 @@ export class ExpectOpening extends Phase {
 
   error(event) {
     this.#error = event
+    // Some Nodes tell no close after the error of an opening.
+    this.session.startTimer(0, () => this.closed({ code: 1006, reason: "", wasClean: false }))
   }
 
   closed(event) {
+    this.session.stopTimer()
     if (this.mayFallBack) this.session.connectPlainly()
     else this.session.end({ ...outcome(event), error: this.#error ?? true })
   }
 
   close(code, reason) {
     this.session.enter(new ExpectClose(this.session, this))
-    this.session.native.close(code, reason)
+    closeNative(this.session.native, code, reason)
   }
 }
 
@@ -216,7 +219,7 @@ class Open extends Phase {
   close(code, reason) {
     const { session } = this
     session.enter(new ExpectClose(session, this))
-    this.#outbox.finish(() => session.native.close(code, reason))
+    this.#outbox.finish(() => closeNative(session.native, code, reason))
   }
 
   error(event) {
@@ -307,6 +310,13 @@ function sendInVain(native, data) {
   if (native === null || native.readyState < 2) return sizeOf(data)
   native.send(data)
   return 0
+}
+
+/** Chromium takes a code that is undefined for 0 where a reason follows. */
+function closeNative(native, code, reason) {
+  if (code !== undefined) native.close(code, reason)
+  else if (reason) native.close(1000, reason)
+  else native.close()
 }
 
 const outcome = ({ code, reason, wasClean }) => ({ code, reason, wasClean })

@@ -189,4 +189,6 @@ for (const [value, name] of ["CONNECTING", "OPEN", "CLOSING", "CLOSED"].entries(
 for (const name of Object.getOwnPropertyNames(WebSocket.prototype)) {
   if (name !== "constructor") Object.defineProperty(WebSocket.prototype, name, { enumerable: true })
 }
+// A bundler may have called the class something else.
+Object.defineProperty(WebSocket, "name", { value: "WebSocket", configurable: true })
 Object.defineProperty(WebSocket.prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true })

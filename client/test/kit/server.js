@@ -28,6 +28,7 @@ export async function startServer(paths = {}, files = {}) {
   http.on("upgrade", (request, socket, head) => {
     const { pathname } = new URL(request.url, "http://x")
     const script = paths[pathname]
+    socket.on("error", () => {})
     const offered = (request.headers["sec-websocket-protocol"] ?? "").split(/\s*,\s*/).filter(Boolean)
     openings.push({ path: request.url, offered, at: performance.now() })
     if (script === undefined || script.refuse !== undefined) {
@@ -66,6 +67,7 @@ export class Peer {
   #arrived = []
   #waiting = []
   #closed = deferred()
+  isGone = false
 
   constructor(ws, request, offered) {
     this.ws = ws
@@ -74,17 +76,30 @@ export class Peer {
     ws.on("message", (data, isBinary) => {
       const message = isBinary ? data : data.toString()
       const waiting = this.#waiting.shift()
-      if (waiting) waiting(message)
+      if (waiting) waiting.resolve(message)
       else this.#arrived.push(message)
     })
     ws.on("error", () => {})
-    ws.on("close", (code, reason) => this.#closed.resolve({ code, reason: reason.toString() }))
+    ws.on("close", (code, reason) => {
+      this.isGone = true
+      for (const { reject } of this.#waiting) reject(new Error(`the client closed with ${code} instead`))
+      this.#closed.resolve({ code, reason: reason.toString() })
+    })
   }
 
   /** The next message: a string or a Buffer. */
   next(what = "a message of the client") {
     if (this.#arrived.length > 0) return Promise.resolve(this.#arrived.shift())
-    return within(DEADLINE, what, new Promise((resolve) => this.#waiting.push(resolve)))
+    if (this.isGone) return Promise.reject(new Error(`the client has closed instead of sending ${what}`))
+    const arrival = deferred()
+    this.#waiting.push(arrival)
+    return within(DEADLINE, what, arrival.promise)
+  }
+
+  /** Calls `handle` with every message, those that have arrived first. */
+  forEach(handle) {
+    for (const message of this.#arrived.splice(0)) handle(message)
+    this.#arrived.push = handle
   }
 
   /** What has arrived and was not asked for. */
