@@ -1,0 +1,32 @@
+// Makes the single files: dist/smeuse.js (classic script) and dist/smeuse.mjs (module). They are committed, and a test
+// builds them again to compare.
+import { writeFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+import { build } from "esbuild"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+
+/** The single files by their names. */
+export async function bundles() {
+  const shared = {
+    absWorkingDir: root,
+    bundle: true,
+    write: false,
+    target: "es2022",
+    charset: "utf8",
+    legalComments: "none",
+    banner: { js: "// Smeuse's WebSocket for browsers, made of client/src by client/scripts/build.js. Apache-2.0." },
+  }
+  const made = {
+    "smeuse.js": { ...shared, entryPoints: ["src/classic.js"], format: "iife" },
+    "smeuse.mjs": { ...shared, entryPoints: ["src/index.js"], format: "esm" },
+  }
+  const results = await Promise.all(
+    Object.entries(made).map(async ([name, options]) => [name, (await build(options)).outputFiles[0].text]),
+  )
+  return Object.fromEntries(results)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [name, text] of Object.entries(await bundles())) await writeFile(new URL(`../dist/${name}`, import.meta.url), text)
+}

@@ -1,0 +1,2 @@
+// The entry of the module.
+export { WebSocket } from "./websocket.js"

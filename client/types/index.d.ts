@@ -1,0 +1,109 @@
+// The types of the package. `WebSocket` is the standard's in every respect; what follows is what it adds.
+
+/** What a gateway asks when it wants to know who a page is (RFC 7235). */
+export interface Challenge {
+  /** Such as `Basic` or `Bearer`; without the prefix `Application`. */
+  scheme: string
+  realm: string | undefined
+  /** All parameters of the challenge, names in lower case. */
+  parameters: Record<string, string>
+  /** Where the socket is being opened. */
+  url: string
+  /** 1 for the first time that this socket asks, 2 after an answer that the gateway did not accept, and so on. */
+  attempt: number
+}
+
+/** Answers `Basic`. */
+export interface PasswordCredentials {
+  username: string
+  /** Sent in UTF-8. */
+  password: string
+}
+
+/** Answers `Bearer`, `Token` and the like. */
+export interface TokenCredentials {
+  token: string
+}
+
+/** A string is the whole value of the Authorization header; null or undefined ends the socket with close code 4110. */
+export type Credentials = PasswordCredentials | TokenCredentials | string | null | undefined
+
+export type Login = (challenge: Challenge) => Credentials | Promise<Credentials>
+
+/** One message: text, or bytes. */
+export type Message = string | Uint8Array
+
+/** What an extension has of its socket. */
+export interface Context<State = unknown> {
+  /** What `agree` returned; undefined until then. */
+  readonly state: State
+  /** Sends a message of the extension's own towards the gateway; it passes the extensions nearer to the network only. */
+  send(message: Message): void
+  /** Closes towards the gateway with a code of 3000 to 4999; the page sees `error`, then `close` with the same code. */
+  close(code: number, reason: string): void
+  /** Takes the way to the gateway for lost: the page sees `close` with 1006 at once. */
+  fail(reason: string): void
+}
+
+/**
+ * An extension of the application layer. All callbacks answer at once; one that throws ends the socket with close code
+ * 4109, and nothing of the message it had reaches anybody.
+ */
+export interface Extension<State = any> {
+  /** A token. */
+  name: string
+  /** The parameters to offer, such as `level=2; mode=x`; "" for none, null not to offer. `params` are those asked for. */
+  offer?(params: string | undefined): string | null
+  /** The gateway has agreed with these parameters. Returns what this socket's callbacks find in `context.state`. */
+  agree(params: [name: string, value: string | null][], context: Context<State>): State
+  /** A message on its way to the page. Returns the message or messages to pass on; nothing swallows it. */
+  fromServer?(message: Message, context: Context<State>): Message | ArrayBuffer | (Message | ArrayBuffer)[] | null | undefined | void
+  /** A message on its way to the gateway, likewise. */
+  toServer?(message: Message, context: Context<State>): Message | ArrayBuffer | (Message | ArrayBuffer)[] | null | undefined | void
+  /** Something came from the gateway, whether or not it will reach this extension. */
+  received?(context: Context<State>): void
+  /** The socket has ended. */
+  ended?(context: Context<State>): void
+}
+
+/** What is known; sockets that are open keep what they have. */
+export interface Extensions {
+  register(extension: Extension): void
+  unregister(name: string): boolean
+  names(): string[]
+}
+
+/** An extension to ask for: its name, `name; parameters`, or both apart. */
+export type RequestedExtension = string | { name: string; params?: string }
+
+/** What applies to one socket. */
+export interface SocketOptions {
+  /** Instead of `WebSocket.login`; null for none. */
+  login?: Login | null
+  /** Instead of those of config.json; from the application towards the network. */
+  extensions?: RequestedExtension[]
+  /** When the socket fails before it opens: try a plain WebSocket once, or tell the error. Default: plain. */
+  fallback?: "plain" | "error"
+  /** Milliseconds until the gateway must have answered in the extended handshake. Default: 5000. */
+  handshakeTimeout?: number
+}
+
+/** What applies to all sockets. */
+export interface Configuration extends SocketOptions {
+  /**
+   * The gateway, or the URL of its config.json: only the endpoints named there get the second negotiation. null: no
+   * endpoint at all. Left out from the beginning, in the module: every URL is an endpoint.
+   */
+  gateway?: string | URL | null
+}
+
+declare const PlatformWebSocket: typeof globalThis.WebSocket
+
+/** The platform's WebSocket, and to Smeuse's endpoints one with the second negotiation. */
+export class WebSocket extends PlatformWebSocket {
+  constructor(url: string | URL, protocols?: string | string[], options?: SocketOptions)
+  /** Answers the challenges of all sockets that have no login of their own. */
+  static login: Login | null
+  static readonly extensions: Extensions
+  static configure(options: Configuration): void
+}
