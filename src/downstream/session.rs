@@ -224,7 +224,11 @@ impl<S: Socket> Session<S> {
             Poll::Pending => {
                 if self.outbox.len() < waiting {
                     // Who takes what was waiting is there, however slowly it comes to our Ping.
-                    self.timer.taken(Instant::now());
+                    let now = Instant::now();
+                    self.timer.taken(now);
+                    if let Some(pipeline) = self.pipeline() {
+                        pipeline.activity().hears(now);
+                    }
                 }
                 return false;
             }
@@ -286,7 +290,8 @@ impl<S: Socket> Session<S> {
 
     /// Whether so much waits for the client that it may not ask for more, such as answers to pings.
     fn answers_wait(&self) -> bool {
-        self.outbox.len() > 2 * self.gate.websocket.window_bytes
+        let waiting = self.outbox.len() + self.waits.behind_message.len();
+        waiting > 2 * self.gate.websocket.window_bytes
     }
 
     fn take_early(&mut self, ctx: &mut actix::Context<Self>) {

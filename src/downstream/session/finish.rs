@@ -11,7 +11,6 @@ use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
 use crate::ending::Ending;
 use crate::pipeline::metrics::Direction;
-use crate::relay::Batch;
 use crate::relay::FromClient;
 use crate::wire::websocket::encoder;
 
@@ -26,8 +25,8 @@ pub(super) struct Waits {
     pub(super) close: bool,
     /// A message is being sent to the client, in fragments.
     pub(super) message: bool,
-    /// Messages of the extensions' own, which may not be sent within another one (RFC 6455 section 5.4).
-    pub(super) behind_message: Vec<Batch>,
+    /// Frames of the extensions' own messages, which may not be sent within another one (RFC 6455 section 5.4).
+    pub(super) behind_message: Vec<u8>,
 }
 
 impl<S: Socket> Session<S> {

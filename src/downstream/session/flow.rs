@@ -195,19 +195,34 @@ impl<S: Socket> Session<S> {
         };
         let messages = batch.pieces.iter().filter(|piece| piece.last).count();
         self.count_to_client(batch.len(), messages.max(usize::from(is_whole.is_some())));
-        if let Some(piece) = batch.pieces.last() {
-            self.waits.message = !piece.last;
-        }
         if let Some(opcode) = is_whole {
             batch.prepend_header(opcode, true);
             self.outbox.push(batch, credit);
-        } else {
-            self.outbox.push(framed(&batch), credit);
+            return;
         }
-        if !self.waits.message && !self.waits.behind_message.is_empty() {
-            for batch in std::mem::take(&mut self.waits.behind_message) {
-                self.queue_data(batch, 0);
+        let mut frames = Vec::with_capacity(batch.len() + HEADROOM * batch.pieces.len());
+        for (piece, payload) in batch.parts() {
+            let (header, header_len) = encoder::header(opcode(&piece), piece.last, payload.len());
+            frames.extend_from_slice(&header[..header_len]);
+            frames.extend_from_slice(payload);
+            self.waits.message = !piece.last;
+            if piece.last {
+                // Right behind the message that was open, before the next one: an extension may have counted them so.
+                frames.append(&mut self.waits.behind_message);
             }
+        }
+        self.outbox.push(Batch::copied(&frames), credit);
+    }
+
+    /// Keeps whole messages of an extension's own until the message that is open ends (RFC 6455 section 5.4).
+    fn queue_behind_message(&mut self, batch: &Batch) {
+        let messages = batch.pieces.iter().filter(|piece| piece.last).count();
+        self.count_to_client(batch.len(), messages);
+        for (piece, payload) in batch.parts() {
+            let (header, header_len) = encoder::header(opcode(&piece), piece.last, payload.len());
+            let waiting = &mut self.waits.behind_message;
+            waiting.extend_from_slice(&header[..header_len]);
+            waiting.extend_from_slice(payload);
         }
     }
 
@@ -256,9 +271,8 @@ impl<S: Socket> Session<S> {
         for content in passage.contents {
             match content {
                 Content::Sign(sign) => self.native_sign(sign),
-                // A message of an extension's own waits for the end of the one that is being sent.
                 Content::Data(batch) if passage.credit.is_none() && self.waits.message => {
-                    self.waits.behind_message.push(batch);
+                    self.queue_behind_message(&batch);
                 }
                 Content::Data(batch) => self.queue_data(batch, std::mem::take(&mut credit)),
             }
@@ -324,17 +338,6 @@ impl<S: Socket> Handler<Request> for Session<S> {
             }
         }
     }
-}
-
-/// The messages of a batch as WebSocket frames, a frame for each piece.
-fn framed(batch: &Batch) -> Batch {
-    let mut frames = Vec::with_capacity(batch.len() + HEADROOM * batch.pieces.len());
-    for (piece, payload) in batch.parts() {
-        let (header, header_len) = encoder::header(opcode(&piece), piece.last, payload.len());
-        frames.extend_from_slice(&header[..header_len]);
-        frames.extend_from_slice(payload);
-    }
-    Batch::copied(&frames)
 }
 
 fn opcode(piece: &Piece) -> FrameOpcode {
