@@ -96,7 +96,10 @@ fn is_right(
     matches: impl FnOnce(&Hash, &str) -> bool,
 ) -> bool {
     let known = users.hash_of(credentials.name());
-    let is_match = matches(known.unwrap_or(users.nobody()), credentials.secret());
+    let is_match = matches(
+        known.unwrap_or_else(|| users.nobody()),
+        credentials.secret(),
+    );
     is_match && known.is_some()
 }
 
