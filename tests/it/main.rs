@@ -20,6 +20,8 @@ mod framing;
 mod messages;
 // RFC 6455 section 7: the closing handshake, pings and silence.
 mod closing;
+// The extended handshake: dialogues, deadlines, hostile clients.
+mod extended;
 // AMQP 0-9-1 section 4.2: frames cut anywhere by messages and packets.
 mod cuts;
 // AMQP 0-9-1 section 4.2: what a client may not do, each with its reply code.
