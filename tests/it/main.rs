@@ -22,6 +22,8 @@ mod messages;
 mod closing;
 // The extended handshake: dialogues, deadlines, hostile clients.
 mod extended;
+// Extensions and credentials in the opening request, and services that take only one of the two ways.
+mod combined;
 // AMQP 0-9-1 section 4.2: frames cut anywhere by messages and packets.
 mod cuts;
 // AMQP 0-9-1 section 4.2: what a client may not do, each with its reply code.
