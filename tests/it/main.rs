@@ -24,6 +24,8 @@ mod closing;
 mod extended;
 // Extensions and credentials in the opening request, and services that take only one of the two ways.
 mod combined;
+// The gateway's own users: at the broker, in the users file, in log and metrics.
+mod logins;
 // AMQP 0-9-1 section 4.2: frames cut anywhere by messages and packets.
 mod cuts;
 // AMQP 0-9-1 section 4.2: what a client may not do, each with its reply code.
