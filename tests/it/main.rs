@@ -26,6 +26,8 @@ mod extended;
 mod combined;
 // The gateway's own users: at the broker, in the users file, in log and metrics.
 mod logins;
+// The shipped extensions: each, in every order, counted, under pressure, at the end.
+mod extensions;
 // AMQP 0-9-1 section 4.2: frames cut anywhere by messages and packets.
 mod cuts;
 // AMQP 0-9-1 section 4.2: what a client may not do, each with its reply code.
