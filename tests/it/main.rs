@@ -48,6 +48,8 @@ mod limits;
 mod drain;
 // TLS at the public listener.
 mod tls;
+// What pages load: the browser library, its configuration, modules of extensions.
+mod library;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // A real RabbitMQ behind the gateway, with lapin as the witness.
