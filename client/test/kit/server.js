@@ -11,13 +11,13 @@ const DEADLINE = 5000
 /**
  * Starts a server on a free port. `paths` maps a path to `{ choose, run, refuse }`: which subprotocol is answered of
  * those offered (by default the handshake's if offered, else none), what is done with the socket, and a status instead.
- * `files` maps a path to `[type, body, headers]` for plain requests.
+ * `files` maps a path to `[type, body, headers]` for plain requests, or to a function that gives or promises it.
  */
 export async function startServer(paths = {}, files = {}) {
-  const http = createServer((request, response) => {
+  const http = createServer(async (request, response) => {
     const found = files[new URL(request.url, "http://x").pathname]
     if (found === undefined) return response.writeHead(404).end()
-    const [type, body, headers = {}] = typeof found === "function" ? found() : found
+    const [type, body, headers = {}] = typeof found === "function" ? await found() : found
     response.writeHead(200, { "Content-Type": type, "Access-Control-Allow-Origin": "*", ...headers }).end(body)
   })
   const problems = []
