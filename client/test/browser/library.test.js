@@ -6,6 +6,7 @@ import { after, before, beforeEach, describe, test } from "node:test"
 import { deferred } from "../../../tests/js/kit/wait.js"
 import { speakAmqp } from "../kit/broker.js"
 import { libraryFiles, openPage, startChromium } from "../kit/browser.js"
+import { liveInPage, openLibraryPage } from "../kit/e2e.js"
 import { HANDSHAKE, startServer } from "../kit/server.js"
 
 let server
@@ -212,36 +213,29 @@ describe("extension modules of config.json", () => {
 })
 
 describe("in a page", () => {
-  test("a login asks once for each round", async () => {
-    server.paths["/ws"].run = async (peer) => {
-      for (;;) {
-        const { headers } = await peer.extendedRequest()
-        if (headers.authorization === `Basic ${Buffer.from("jö:pä€").toString("base64")}`) break
-        peer.challenge('Application Basic realm="Smeuse"')
+  for (const by of ["classic", "module"]) {
+    test(`a login asks once for each round (${by})`, async () => {
+      server.paths["/ws"].run = async (peer) => {
+        for (;;) {
+          const { headers } = await peer.extendedRequest()
+          if (headers.authorization === `Basic ${Buffer.from("jö:pä€").toString("base64")}`) break
+          peer.challenge('Application Basic realm="Smeuse"')
+        }
+        peer.agree({ extensions: ["x-kaazing-ping-pong; 01010102"] })
+        peer.forEach((message) => peer.send(message))
       }
-      peer.agree()
-      peer.send("welcome")
-    }
-    const page = await classic()
-    const result = await page.evaluate(
-      () =>
-        new Promise((resolve) => {
-          const asked = []
-          WebSocket.login = async (challenge) => {
-            asked.push(challenge)
-            return { username: "jö", password: asked.length < 2 ? "?" : "pä€" }
-          }
-          const socket = new WebSocket("/ws")
-          socket.onmessage = ({ data }) => resolve({ data, asked })
-          socket.onclose = ({ code, reason }) => resolve({ code, reason })
-        }),
-    )
-    assert.deepEqual(result, {
-      data: "welcome",
-      asked: [1, 2].map((attempt) => ({ scheme: "Basic", realm: "Smeuse", parameters: { realm: "Smeuse" }, url: `${server.url}/ws`, attempt })),
+      const page = await openLibraryPage(browser, server.http, { by, page: "/empty.html" })
+      const credentials = ["wrong", "pä€"].map((password) => ({ username: "jö", password }))
+      const life = await liveInPage(page, { url: `${server.url}/ws`, credentials, send: ["hello"] })
+      assert.deepEqual(life, {
+        events: [["open"], ["message", "hello"], ["close", 1005, "", true]],
+        challenges: [1, 2].map((attempt) => ({ scheme: "Basic", realm: "Smeuse", parameters: { realm: "Smeuse" }, url: `${server.url}/ws`, attempt })),
+        protocol: "",
+        extensions: "x-kaazing-ping-pong; 01010102",
+      })
+      await page.context().close()
     })
-    await page.context().close()
-  })
+  }
 
   test("a listener that throws is reported, and the others still run", async () => {
     const page = await classic()
