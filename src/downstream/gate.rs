@@ -303,7 +303,10 @@ impl Gate {
                     self.check(opening.service, login, credentials, client)
                         .await
                 }
-                Some(Err(_)) => Verdict::Refused,
+                Some(Err(_)) => {
+                    self.handshakes.unreadable(&self.names[opening.service]);
+                    Verdict::Refused
+                }
             };
             principal = match verdict {
                 Verdict::Accepted(principal) => Some(principal),

@@ -68,6 +68,7 @@ pub struct Extended {
     /// Credentials in the opening, which count until others come.
     authorization: Option<Secret>,
     challenges: u32,
+    unreadable: u32,
     state: State,
 }
 
@@ -136,6 +137,7 @@ impl Extended {
             extensions: opening.offers.iter().map(|o| o.name.clone()).collect(),
             authorization: opening.authorization.clone(),
             challenges: 0,
+            unreadable: 0,
             state: State::ExpectRequest,
         }
     }
@@ -148,6 +150,11 @@ impl Extended {
     /// How often credentials were asked for.
     pub fn challenges(&self) -> u32 {
         self.challenges
+    }
+
+    /// How often credentials came that could not be read.
+    pub fn unreadable(&self) -> u32 {
+        self.unreadable
     }
 
     /// What the gateway says first: in the legacy dialect "proceed", or where else to go.
@@ -227,7 +234,10 @@ impl Extended {
                 self.state = State::ExpectVerdict(asked);
                 Ok(Step::Check(credentials))
             }
-            Err(_) => Ok(self.challenge(context, true)),
+            Err(_) => {
+                self.unreadable += 1;
+                Ok(self.challenge(context, true))
+            }
         }
     }
 

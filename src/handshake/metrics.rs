@@ -88,7 +88,7 @@ impl Metrics {
             logins: IntCounterVec::new(
                 Opts::new(
                     "smeuse_logins_total",
-                    "Credentials that were checked, by what came of it.",
+                    "Credentials that clients sent, by what came of them.",
                 ),
                 &["service", "outcome"],
             )?,
@@ -148,6 +148,12 @@ impl Metrics {
         self.logins.with_label_values(&labels).inc();
     }
 
+    /// Counts credentials that could not be read, so that there was nothing to check.
+    pub fn unreadable(&self, service: &str) {
+        let [.., unreadable] = LOGIN_OUTCOMES;
+        self.logins.with_label_values(&[service, unreadable]).inc();
+    }
+
     /// Shows every outcome of the logins of a service from the start.
     pub fn expect_logins(&self, service: &str) {
         for outcome in LOGIN_OUTCOMES {
@@ -167,7 +173,7 @@ impl Metrics {
 }
 
 fn outcome(verdict: &Verdict) -> &'static str {
-    let [accepted, wrong, forbidden, unavailable] = LOGIN_OUTCOMES;
+    let [accepted, wrong, forbidden, unavailable, _] = LOGIN_OUTCOMES;
     match verdict {
         Verdict::Accepted(_) => accepted,
         Verdict::Refused => wrong,
@@ -190,7 +196,13 @@ impl Drop for InProgress {
 }
 
 /// What comes of checking credentials.
-const LOGIN_OUTCOMES: [&str; 4] = ["accepted", "wrong", "forbidden", "unavailable"];
+const LOGIN_OUTCOMES: [&str; 5] = [
+    "accepted",
+    "wrong",
+    "forbidden",
+    "unavailable",
+    "unreadable",
+];
 
 /// The outcome that is no refusal.
 const ACCEPTED: &str = "accepted";

@@ -219,3 +219,25 @@ impl Drop for Folder {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+/// RFC 9110 section 9.3.2: HEAD is answered like GET, without the content.
+#[test]
+fn head_is_answered_without_content() {
+    let gateway = Gateway::start(&configuration::echo());
+    let head = http::request(gateway.public(), "HEAD", SCRIPT).expect("an answer");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(
+        head.header("ETag"),
+        get(&gateway, SCRIPT).header("ETag"),
+        "{head:?}"
+    );
+}
+
+/// What the published Kaazing client for Java asks before it opens a WebSocket.
+#[test]
+fn the_question_for_cookies_is_answered() {
+    let gateway = Gateway::start(&configuration::echo());
+    let answer = get(&gateway, "/echo/;e/cookies?.krn=0123");
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert_eq!(get(&gateway, "/other/;e/cookies").status, 404);
+}

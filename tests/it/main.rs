@@ -26,6 +26,8 @@ mod extended;
 mod combined;
 // The gateway's own users: at the broker, in the users file, in log and metrics.
 mod logins;
+// Guessing of passwords: how fast it may go.
+mod guessing;
 // The shipped extensions: each, in every order, counted, under pressure, at the end.
 mod extensions;
 // AMQP 0-9-1 section 4.2: frames cut anywhere by messages and packets.

@@ -53,6 +53,7 @@ pub(super) struct Extending {
     is_checking: bool,
     /// The outcome has been counted.
     is_counted: bool,
+    service: Arc<str>,
     gate: Arc<Gate>,
 }
 
@@ -76,6 +77,9 @@ impl Extending {
         if !std::mem::replace(&mut self.is_counted, true) {
             let which = Which::Extended(self.handshake.dialect());
             outcome(&self.gate.handshakes, which, self.began.elapsed());
+            for _ in 0..self.handshake.unreadable() {
+                self.gate.handshakes.unreadable(&self.service);
+            }
         }
     }
 
@@ -109,6 +113,7 @@ impl<S: Socket> Session<S> {
                     by: began + self.gate.deadlines.request_deadline,
                     is_checking: false,
                     is_counted: false,
+                    service: Arc::clone(&self.gate.names[self.service]),
                     gate: Arc::clone(&self.gate),
                 }));
                 self.take_step(step, ctx);

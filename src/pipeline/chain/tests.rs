@@ -271,7 +271,12 @@ fn nothing_of_the_clients_passes_a_link_that_has_failed_and_credit_comes_back() 
     });
     let end =
         "End(ExtensionFailed { extension: \"letter-b\", text: \"was told to\", close_code: 4999 })";
-    for expected in ["from Some(1) goodba", "from Some(2)", "to Some(3) lateab", end] {
+    for expected in [
+        "from Some(1) goodba",
+        "from Some(2)",
+        "to Some(3) lateab",
+        end,
+    ] {
         assert!(
             lines.contains(&expected.to_owned()),
             "{expected}: {lines:?}"

@@ -3,6 +3,7 @@
 mod deadlines;
 mod dialogues;
 mod ends;
+mod hasty;
 mod hostile;
 
 use crate::harness::broker::Broker;

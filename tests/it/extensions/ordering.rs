@@ -16,8 +16,10 @@ use crate::harness::configuration::ECHO_PATH;
 use crate::harness::extended;
 use crate::harness::gateway::Gateway;
 use crate::harness::websocket;
+use crate::harness::websocket::Frame;
 use crate::harness::websocket::BINARY;
 use crate::harness::websocket::CLOSE;
+use crate::harness::websocket::CONTINUATION;
 use crate::harness::websocket::TEXT;
 
 /// Every order of every subset with at least two.
@@ -207,4 +209,31 @@ fn what_came_before_a_close_comes_back_first() {
         );
         assert_eq!(closed.code, Some(1000), "{offer:?}");
     }
+}
+
+/// A message of an extension's own waits for the end of the one that is open (RFC 6455 section 5.4), and comes before
+/// those that were numbered after it.
+#[test]
+fn a_sign_of_life_goes_right_behind_the_message_that_was_open() {
+    let lines = "idle_timeout = \"1s\"";
+    let service = configuration::service("echo", "echo", &[ECHO_PATH], lines);
+    let gateway = Gateway::start(&service);
+    let offer = format!("{PING_PONG}, {IDLE_TIMEOUT}, {SEQUENCE}");
+    let mut client = extended::open(&gateway, ECHO_PATH, &offer);
+    client.send(&Frame::unfinished(TEXT, &numbered(0, b"ab")).encode());
+    let first = client.read_frame();
+    assert!(
+        !first.fin && first.payload == numbered(0, b"ab"),
+        "{first:?}"
+    );
+    gateway.wait_metric(
+        &format!("smeuse_extension_control_frames_total{{direction=\"to_client\",extension=\"{PING_PONG}\",kind=\"ping\"}}"),
+        1.0,
+    );
+    let end = websocket::frame(CONTINUATION, b"c");
+    let next = websocket::frame(TEXT, &numbered(1, b"next"));
+    client.send(&[end, next].concat());
+    client.expect_frame(CONTINUATION, b"c");
+    client.expect_frame(TEXT, &numbered(1, EMULATED_PING));
+    client.expect_frame(TEXT, &numbered(2, b"next"));
 }

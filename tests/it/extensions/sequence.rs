@@ -122,7 +122,8 @@ fn a_wrong_number_is_4108() {
     }
 }
 
-/// What was right before a wrong number was taken, even in the same packet.
+/// What was right before a wrong number was taken, even in the same packet; and where AMQP is up, its farewell passes the
+/// extension that failed.
 #[test]
 fn what_came_before_a_wrong_number_counts() {
     let broker = Broker::polite();
@@ -134,6 +135,8 @@ fn what_came_before_a_wrong_number_counts() {
     let right = websocket::frame(BINARY, &client.next(&publish));
     let wrong = websocket::frame(BINARY, &numbered(99, &publish));
     client.client.send(&[right, wrong].concat());
+    let farewell = client.expect_method(amqp::CONNECTION_CLOSE);
+    assert_eq!(farewell.arguments().short(), 501);
     let told = client.client.expect_close_and_answer(4108);
     assert!(told.contains(SEQUENCE), "{told}");
     let received = broker.wait_received(0, before + publish.len());

@@ -71,5 +71,18 @@ pub(crate) fn expect_refused(client: &mut Client, status: u16, code: &str) -> Re
 
 /// The series that counts openings with this outcome.
 pub(crate) fn outcome(code: &str) -> String {
-    format!("smeuse_handshakes_total{{dialect=\"none\",handshake=\"opening\",outcome=\"{code}\"}}")
+    // What is decided once the opening itself is right counts as both handshakes in one.
+    let handshake = match code {
+        "extension_malformed"
+        | "extension_required"
+        | "credentials_required"
+        | "credentials_wrong"
+        | "credentials_refused"
+        | "forbidden"
+        | "login_unavailable" => "combined",
+        _ => "opening",
+    };
+    format!(
+        "smeuse_handshakes_total{{dialect=\"none\",handshake=\"{handshake}\",outcome=\"{code}\"}}"
+    )
 }
