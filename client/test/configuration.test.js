@@ -1,0 +1,166 @@
+// What applies to a socket before it is opened: options, config.json, and the endpoints named there.
+import "./kit/platform.js"
+import assert from "node:assert/strict"
+import { createHash } from "node:crypto"
+import { after, before, describe, test } from "node:test"
+import { extensions } from "../src/catalogue.js"
+import { Configuration, parseConfig } from "../src/configuration.js"
+import { formatOffer } from "../src/header.js"
+import { startServer } from "./kit/server.js"
+
+let server
+before(async () => {
+  server = await startServer()
+})
+after(() => server.stop())
+
+const offersOf = ({ offers }) => offers.map(({ offer }) => formatOffer(offer))
+const json = (config) => () => ["application/json", JSON.stringify(config)]
+const endpoint = { service: "amqp", kind: "amqp", paths: ["/ws/amqp", "/amqp"], extensions: [{ name: "smeuse-sequence" }, { name: "of-another-version" }], fallback: "error" }
+const gateway = (config, path = "/_smeuse/config.json") => {
+  server.files[path] = json(config)
+  const configuration = new Configuration()
+  configuration.configure({ gateway: path === "/_smeuse/config.json" ? server.http : server.http + path })
+  return configuration
+}
+const at = (path) => new URL(server.url + path)
+
+describe("without a gateway", () => {
+  test("every URL is an endpoint, with the built-in defaults", () => {
+    const route = new Configuration().route(new URL("ws://anywhere/x"), {})
+    assert.deepEqual({ ...route, offers: offersOf(route) }, {
+      isExtended: true, kind: undefined, offers: ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"], fallback: "plain", handshakeTimeout: 5000, login: null,
+    })
+  })
+
+  test("the socket's options come before the page's", () => {
+    const configuration = new Configuration()
+    const [login, own] = [() => "a", () => "b"]
+    configuration.configure({ extensions: ["smeuse-sequence"], fallback: "error", handshakeTimeout: 7, login })
+    const route = configuration.route(new URL("ws://x/"), {})
+    assert.deepEqual([offersOf(route), route.fallback, route.handshakeTimeout, route.login], [["smeuse-sequence"], "error", 7, login])
+    const other = configuration.route(new URL("ws://x/"), { extensions: [], fallback: "plain", handshakeTimeout: 9, login: own })
+    assert.deepEqual([offersOf(other), other.fallback, other.handshakeTimeout, other.login], [[], "plain", 9, own])
+    assert.equal(configuration.route(new URL("ws://x/"), { login: null }).login, null)
+    configuration.configure({ fallback: "plain" })
+    assert.deepEqual(offersOf(configuration.route(new URL("ws://x/"), {})), ["smeuse-sequence"])
+  })
+
+  for (const options of [
+    { fallback: "never" }, { handshakeTimeout: 0 }, { handshakeTimeout: "x" }, { handshakeTimeout: Infinity }, { login: "joe" }, { extensions: "x" },
+    { extensions: [""] }, { extensions: ["a b"] }, { extensions: [{}] }, { extensions: ["smeuse-sequence", { name: "smeuse-sequence" }] },
+  ]) {
+    test(`refuses ${JSON.stringify(options)}, whoever says it`, () => {
+      assert.throws(() => new Configuration().configure(options), TypeError)
+      assert.throws(() => new Configuration().route(new URL("ws://x/"), options), TypeError)
+    })
+  }
+
+  test("a gateway of null means no endpoint at all", () => {
+    const configuration = new Configuration()
+    configuration.configure({ gateway: null })
+    assert.equal(configuration.route(new URL("ws://x/"), {}), null)
+  })
+
+  test("a gateway is an http: URL, which ws: stands for, too", () => {
+    assert.throws(() => new Configuration().configure({ gateway: "ftp://x/" }), TypeError)
+    assert.throws(() => new Configuration().configure({ gateway: "relative" }), TypeError)
+  })
+})
+
+describe("offers", () => {
+  test("are made by the extension, from what is asked for", () => {
+    extensions.register({ name: "acme", agree() {}, offer: (params) => (params === "no" ? null : `level=${params ?? 1}`) })
+    extensions.register({ name: "bare", agree() {} })
+    try {
+      const configuration = new Configuration()
+      const offered = (...asked) => offersOf(configuration.route(new URL("ws://x/"), { extensions: asked }))
+      assert.deepEqual(offered("acme", "bare"), ["acme; level=1", "bare"])
+      assert.deepEqual(offered("acme; 7", { name: "bare", params: "a=1; b" }), ["acme; level=7", "bare; a=1; b"])
+      assert.deepEqual(offered("acme;no"), [])
+      for (const params of ["a=1, other", "a=\n", "=", "é"]) assert.throws(() => offered({ name: "bare", params }), params)
+    } finally {
+      extensions.unregister("acme")
+      extensions.unregister("bare")
+    }
+  })
+})
+
+describe("with a gateway", () => {
+  test("its endpoints have what config.json says, its other paths are plain", async () => {
+    const configuration = gateway({ version: 1, library: {}, endpoints: [endpoint] })
+    const route = await configuration.route(at("/amqp?x=1"), {})
+    assert.deepEqual([route.isExtended, route.kind, offersOf(route), route.fallback], [true, "amqp", ["smeuse-sequence"], "error"])
+    assert.deepEqual(offersOf(await configuration.route(at("/ws/amqp"), { extensions: ["x-kaazing-ping-pong"] })), ["x-kaazing-ping-pong"])
+    assert.deepEqual(await configuration.route(at("/amqp/"), {}), { isExtended: false })
+  })
+
+  test("other hosts and ports are none of its", () => {
+    const configuration = gateway({ version: 1, endpoints: [endpoint] })
+    for (const url of [`ws://localhost:${server.port}/amqp`, "ws://127.0.0.1/amqp", "wss://127.0.0.1/amqp"]) {
+      assert.equal(configuration.route(new URL(url), {}), null, url)
+    }
+  })
+
+  test("default ports are ports", () => {
+    const configuration = new Configuration()
+    configuration.configure({ gateway: "https://127.0.0.1/" })
+    assert.equal(configuration.route(new URL("ws://127.0.0.1/"), {}), null)
+    const route = configuration.route(new URL("wss://127.0.0.1:443/"), {})
+    assert.ok(route instanceof Promise)
+  })
+
+  test("config.json may have another name", async () => {
+    const configuration = gateway({ version: 1, endpoints: [endpoint] }, "/other.json")
+    assert.equal((await configuration.route(at("/amqp"), {})).kind, "amqp")
+  })
+
+  test("it is loaded once, and again after a failure", async () => {
+    let loaded = 0
+    const configuration = new Configuration()
+    server.files["/_smeuse/config.json"] = () => ((loaded += 1), ["application/json", loaded === 1 ? "no JSON" : JSON.stringify({ version: 1, endpoints: [endpoint] })])
+    configuration.configure({ gateway: server.http })
+    assert.deepEqual(await configuration.route(at("/amqp"), {}), { isExtended: false })
+    assert.equal((await configuration.route(at("/amqp"), {})).kind, "amqp")
+    assert.equal((await configuration.route(at("/amqp"), {})).kind, "amqp")
+    assert.equal(loaded, 2)
+  })
+
+  for (const [what, config] of [["another version", { version: 2, endpoints: [endpoint] }], ["no endpoints", { version: 1 }], ["null", null], ["an endpoint without paths", { version: 1, endpoints: [{}] }]]) {
+    test(`a config.json with ${what} cannot be used`, () => assert.throws(() => parseConfig(config), TypeError))
+  }
+
+  test("what it does not know, it passes over", () => {
+    const [[path, found]] = parseConfig({ version: 1, new: 1, endpoints: [{ paths: ["/x"], kind: "mqtt", speed: 7 }] })
+    assert.deepEqual([path, found], ["/x", { kind: "mqtt" }])
+  })
+})
+
+describe("an extension module of config.json", () => {
+  const text = `export default { name: "acme-stamp", agree: () => ({}), toServer: (message) => message + "!" }`
+  const integrity = `sha384-${createHash("sha384").update(text).digest("base64")}`
+  const routed = (entry, options = {}) => {
+    server.files["/_smeuse/extensions/acme-stamp.js"] = ["text/javascript", text]
+    return gateway({ version: 1, endpoints: [{ ...endpoint, extensions: [{ name: "acme-stamp", params: "level=2", module: "/_smeuse/extensions/acme-stamp.js", ...entry }] }] }).route(at("/amqp"), options)
+  }
+
+  test("is imported when it is what config.json says", async () => {
+    assert.deepEqual(offersOf(await routed({ integrity })), ["acme-stamp; level=2"])
+    assert.ok(extensions.names().includes("acme-stamp"))
+    assert.deepEqual(offersOf(await routed({ integrity }, { extensions: ["acme-stamp; level=3"] })), ["acme-stamp; level=3"])
+    extensions.unregister("acme-stamp")
+  })
+
+  for (const [what, entry, problem] of [
+    ["no integrity", {}, /gives no integrity/],
+    ["an integrity that is none", { integrity: "sha384" }, /gives no integrity/],
+    ["the integrity of another", { integrity: integrity.replace(/-..../, "-AAAA") }, /cannot be loaded/],
+    ["a module that is not there", { integrity, module: "/nothing.js" }, /cannot be loaded/],
+    ["the module of another", { integrity, name: "acme-other" }, /its module is that of acme-stamp/],
+  ]) {
+    test(`with ${what} fails the socket`, async () => {
+      await assert.rejects(routed(entry), problem)
+      assert.ok(!extensions.names().includes("acme-stamp"))
+    })
+  }
+})
