@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
@@ -68,6 +69,19 @@ pub struct Traffic {
     pub messages_from_client: AtomicU64,
     /// WebSocket messages to the client.
     pub messages_to_client: AtomicU64,
+    /// What was agreed beyond the plain relay of AMQP; not set where nothing was.
+    pub agreed: OnceLock<Box<Agreed>>,
+}
+
+/// What the handshakes of a session came to.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Agreed {
+    /// The subprotocol; empty where there is none.
+    pub subprotocol: String,
+    /// The names of the extensions, in their order.
+    pub extensions: Vec<String>,
+    /// Who the client is; empty where nobody asked.
+    pub user: String,
 }
 
 /// A session as the registry knows it.
@@ -96,6 +110,8 @@ pub struct Row {
     bytes_to_client: u64,
     messages_from_client: u64,
     messages_to_client: u64,
+    #[serde(flatten)]
+    agreed: Agreed,
 }
 
 /// Every session of the process.
@@ -239,6 +255,12 @@ impl Sessions {
             bytes_to_client: entry.traffic.bytes_to_client.load(Ordering::Relaxed),
             messages_from_client: entry.traffic.messages_from_client.load(Ordering::Relaxed),
             messages_to_client: entry.traffic.messages_to_client.load(Ordering::Relaxed),
+            agreed: entry
+                .traffic
+                .agreed
+                .get()
+                .map(|agreed| agreed.as_ref().clone())
+                .unwrap_or_default(),
         };
         lock(&self.entries).iter().map(row).collect()
     }

@@ -11,6 +11,7 @@ use actix::AsyncContext;
 use actix_http::header::HttpDate;
 use tracing::info;
 
+use crate::downstream::registry::Agreed;
 use crate::downstream::session::limits_before_login;
 use crate::downstream::session::Negotiated;
 use crate::downstream::session::Session;
@@ -18,6 +19,7 @@ use crate::downstream::session::Socket;
 use crate::downstream::session::Stage;
 use crate::downstream::Gate;
 use crate::ending::Ending;
+use crate::ending::OneLine;
 use crate::handshake::extended::Context;
 use crate::handshake::extended::Next;
 use crate::handshake::extended::Step;
@@ -244,7 +246,7 @@ impl<S: Socket> Session<S> {
 
     /// All is agreed: data may flow.
     fn open(&mut self, agreement: Agreement, ctx: &mut actix::Context<Self>) {
-        self.log_agreement(&agreement);
+        self.note_agreement(&agreement);
         self.timer.expect_login_from(Instant::now());
         let pipeline = (!agreement.extensions.is_empty()).then(|| {
             let (session, requests) = (ctx.address().recipient(), ctx.address().recipient());
@@ -253,24 +255,31 @@ impl<S: Socket> Session<S> {
         self.stage = Stage::Open(pipeline);
     }
 
-    /// One line, where more was agreed than the line that the session opened with says.
-    fn log_agreement(&self, agreement: &Agreement) {
+    /// One line in the log, and one entry in the list of sessions, where more was agreed than the line that the session
+    /// opened with says.
+    fn note_agreement(&self, agreement: &Agreement) {
         let was_extended = matches!(self.stage, Stage::Extending(_));
         if !was_extended && agreement.extensions.is_empty() && agreement.principal.is_none() {
             return;
         }
-        let names: Vec<&str> = agreement
-            .extensions
-            .iter()
-            .map(|agreed| agreed.answer.name.as_str())
-            .collect();
+        let names = agreement.extensions.iter();
+        let agreed = Agreed {
+            subprotocol: agreement.subprotocol.clone().unwrap_or_default(),
+            extensions: names.map(|agreed| agreed.answer.name.clone()).collect(),
+            user: agreement
+                .principal
+                .as_ref()
+                .map(|principal| principal.name.clone())
+                .unwrap_or_default(),
+        };
         info!(
             session = %self.id,
-            subprotocol = agreement.subprotocol.as_deref().unwrap_or(""),
-            extensions = names.join(", "),
-            user = agreement.principal.as_ref().map_or("", |principal| &principal.name),
+            subprotocol = agreed.subprotocol,
+            extensions = agreed.extensions.join(", "),
+            user = %OneLine(&agreed.user),
             "session agreed"
         );
+        let _ = self.traffic.agreed.set(Box::new(agreed));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the users file says: who has which password, and whose the tokens are.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 use std::time::UNIX_EPOCH;
@@ -44,49 +45,11 @@ impl Users {
                 reason: "has neither [[users]] nor [[tokens]]".to_owned(),
             });
         }
-        let mut hashes = HashMap::with_capacity(file.users.len());
-        for entry in file.users {
-            let name = entry.name.get_ref();
-            let at = |span: &Spanned<Value>, reason: &str| {
-                Fault::at(
-                    text,
-                    span.span().start,
-                    format!("user {name:?}: password {reason}"),
-                )
-            };
-            let hash = entry.password.get_ref().as_str();
-            let hash = hash.ok_or_else(|| at(&entry.password, "is not a text"))?;
-            let hash = Hash::parse(hash).map_err(|reason| at(&entry.password, &reason))?;
-            let fault = match check_name(name) {
-                Err(reason) => Some(reason),
-                Ok(()) if hashes.contains_key(name) => Some("is there twice".to_owned()),
-                Ok(()) => None,
-            };
-            if let Some(reason) = fault {
-                let reason = format!("user {name:?}: the name {reason}");
-                return Err(Fault::at(text, entry.name.span().start, reason));
-            }
-            hashes.insert(entry.name.into_inner(), hash);
-        }
-        let mut tokens: Vec<Token> = Vec::with_capacity(file.tokens.len());
-        for entry in file.tokens {
-            let line = entry.name.span().start;
-            let name = entry.name.get_ref().clone();
-            let token = entry
-                .read()
-                .map_err(|reason| Fault::at(text, line, format!("token {name:?}: {reason}")))?;
-            if tokens.iter().any(|other| other.sha256 == token.sha256) {
-                let reason = format!("token {name:?}: the sha256 is there twice");
-                return Err(Fault::at(text, line, reason));
-            }
-            tokens.push(token);
-        }
-        let nobody =
-            Hash::of_nobody(usual_cost(&hashes)).map_err(|reason| Fault { line: None, reason })?;
+        let hashes = read_users(file.users, text)?;
         Ok(Self {
+            nobody: Hash::of_nobody(usual_cost(&hashes)),
             hashes,
-            nobody,
-            tokens,
+            tokens: read_tokens(file.tokens, text)?,
         })
     }
 
@@ -227,6 +190,43 @@ impl TokenEntry {
             expires,
         })
     }
+}
+
+fn read_users(entries: Vec<UserEntry>, text: &str) -> Result<HashMap<String, Hash>, Fault> {
+    let mut hashes = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        let name = entry.name.get_ref();
+        let fault =
+            |offset, reason: &str| Fault::at(text, offset, format!("user {name:?}: {reason}"));
+        let at_name = |reason: &str| fault(entry.name.span().start, &format!("the name {reason}"));
+        let at_password =
+            |reason: &str| fault(entry.password.span().start, &format!("password {reason}"));
+        check_name(name).map_err(|reason| at_name(&reason))?;
+        if hashes.contains_key(name) {
+            return Err(at_name("is there twice"));
+        }
+        let hash = entry.password.get_ref().as_str();
+        let hash = hash.ok_or_else(|| at_password("is not a text"))?;
+        let hash = Hash::parse(hash).map_err(|reason| at_password(&reason))?;
+        hashes.insert(entry.name.into_inner(), hash);
+    }
+    Ok(hashes)
+}
+
+fn read_tokens(entries: Vec<TokenEntry>, text: &str) -> Result<Vec<Token>, Fault> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    let mut tokens = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let offset = entry.name.span().start;
+        let name = entry.name.get_ref().clone();
+        let at = |reason: &str| Fault::at(text, offset, format!("token {name:?}: {reason}"));
+        let token = entry.read().map_err(|reason| at(&reason))?;
+        if !seen.insert(token.sha256) {
+            return Err(at("the sha256 is there twice"));
+        }
+        tokens.push(token);
+    }
+    Ok(tokens)
 }
 
 /// The parameters that most users have.

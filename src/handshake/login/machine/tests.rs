@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::handshake::login::entry;
 use crate::handshake::login::hash::cheap;
 use crate::handshake::login::Config;
 use crate::handshake::login::Login;
@@ -133,6 +134,26 @@ fn a_file_that_everybody_can_read_is_noticed_and_used() {
         assert_eq!(is_world_readable, expected, "{mode:o}");
         assert!(file.load().is_ok());
     }
+}
+
+/// What glibc keeps of memory that it did not map was some ten times the memory of one login, for each thread.
+#[test]
+fn logins_leave_no_memory_behind() {
+    let resident_kib = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let value = line.and_then(|line| line.split_ascii_whitespace().nth(1));
+        value.and_then(|value| value.parse::<u64>().ok()).unwrap()
+    };
+    let file = UsersFile::new(&entry::user("alice", "geheim", &[7; 16]).unwrap());
+    let login = file.load().unwrap();
+    let before = resident_kib();
+    for _ in 0..8 {
+        assert_eq!(who_can(&login), [true, false]);
+    }
+    // Another test hashes with this much memory at the same time.
+    let kept = resident_kib().saturating_sub(before);
+    assert!(kept < 3 * 19 * 1024, "{kept} KiB");
 }
 
 #[test]
