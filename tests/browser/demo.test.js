@@ -82,7 +82,7 @@ describe("the demo page", () => {
 
   test("shows the broker's words when the login is refused, and does not try again", { timeout: 60_000 }, async () => {
     const page = await openPage(browser, demo())
-    await page.getByLabel("Password").fill("not this")
+    await page.locator("#connection").getByLabel("Password").fill("not this")
     await page.getByRole("button", { name: "Connect", exact: true }).click()
     await entry(page, "Login was refused").waitFor({ timeout: 15_000 })
     assert.match(await entry(page, "Login was refused").innerText(), /4403/)
