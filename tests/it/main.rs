@@ -20,6 +20,14 @@ mod framing;
 mod messages;
 // RFC 6455 section 7: the closing handshake, pings and silence.
 mod closing;
+// The extended handshake: dialogues, deadlines, hostile clients.
+mod extended;
+// Extensions and credentials in the opening request, and services that take only one of the two ways.
+mod combined;
+// The gateway's own users: at the broker, in the users file, in log and metrics.
+mod logins;
+// The shipped extensions: each, in every order, counted, under pressure, at the end.
+mod extensions;
 // AMQP 0-9-1 section 4.2: frames cut anywhere by messages and packets.
 mod cuts;
 // AMQP 0-9-1 section 4.2: what a client may not do, each with its reply code.
@@ -40,6 +48,8 @@ mod limits;
 mod drain;
 // TLS at the public listener.
 mod tls;
+// What pages load: the browser library, its configuration, modules of extensions.
+mod library;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // A real RabbitMQ behind the gateway, with lapin as the witness.

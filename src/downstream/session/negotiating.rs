@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use std::time::SystemTime;
 
+use actix::fut;
 use actix::fut::ActorFutureExt;
 use actix::fut::WrapFuture;
 use actix::AsyncContext;
@@ -205,6 +206,9 @@ impl<S: Socket> Session<S> {
             }
             let step = session.advance(|handshake, context| handshake.verdict(verdict, context));
             session.take_step(step, ctx);
+            // The socket had its turn before this one, and the next may be seconds off; with something new to do the
+            // context goes round again at once.
+            ctx.spawn(fut::ready(()));
         };
         ctx.spawn(checked.into_actor(self).map(then));
     }

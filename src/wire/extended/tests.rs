@@ -1,3 +1,5 @@
+//! Tests of requests and responses of the extended handshake, as text.
+
 use proptest::prelude::*;
 
 use super::*;

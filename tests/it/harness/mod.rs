@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod configuration;
 pub(crate) mod direct;
 pub(crate) mod ending;
+pub(crate) mod extended;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod metrics;
@@ -19,6 +20,7 @@ pub(crate) mod rabbitmq;
 pub(crate) mod receive_queue;
 pub(crate) mod refusal;
 pub(crate) mod tls;
+pub(crate) mod users;
 pub(crate) mod websocket;
 
 use std::time::Duration;

@@ -110,17 +110,19 @@ describe("with a gateway", () => {
     }
   })
 
-  test("the table of metrics is complete and right", async () => {
-    const rows = table(await read("docs/operations.md"), "## Metrics")
+  // A metric without a series is not printed; the suite `metrics` of tests/it compares all of them.
+  test("what is printed is in the table of metrics", async () => {
+    const rows = table(await read("docs/metrics.md"), "# What Smeuse counts")
     const told = new Map(rows.map(([name, kind, labels]) => [name.replaceAll("`", ""), { kind, labels }]))
     const text = await (await gateway.ask("/metrics")).text()
-    const kinds = new Map([...text.matchAll(/^# TYPE (smeuse_\w+) (\w+)$/gm)].map(([, name, kind]) => [name, kind]))
-    assert.deepEqual([...told.keys()].sort(), [...kinds.keys()].sort())
-    for (const [name, { kind, labels }] of told) {
-      assert.equal(kind, kinds.get(name), name)
+    const printed = [...text.matchAll(/^# TYPE (smeuse_\w+) (\w+)$/gm)]
+    assert.ok(printed.length >= 20, `${printed.length} metrics`)
+    for (const [, name, kind] of printed) {
+      assert.ok(told.has(name), `${name} is not in the table`)
+      assert.equal(told.get(name).kind, kind, name)
       const sample = text.match(new RegExp(`^${name}(?:_count)?(?:\\{(.*)\\})? `, "m"))
       const real = [...(sample?.[1] ?? "").matchAll(/(\w+)="/g)].map(([, label]) => label)
-      assert.deepEqual([...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(), real.sort(), name)
+      assert.deepEqual([...told.get(name).labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(), real.sort(), name)
     }
   })
 })

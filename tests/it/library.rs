@@ -1,0 +1,221 @@
+//! What the public listener serves for pages: the browser library, its configuration, and modules of extensions.
+
+use std::fs;
+use std::path::PathBuf;
+
+use base64::prelude::BASE64_STANDARD;
+use base64::Engine;
+use serde_json::json;
+use serde_json::Value;
+use sha2::Digest;
+use sha2::Sha384;
+
+use crate::harness::configuration;
+use crate::harness::gateway::Gateway;
+use crate::harness::http;
+use crate::harness::http::Response;
+
+const SCRIPT: &str = "/_smeuse/smeuse.js";
+const MODULE: &str = "/_smeuse/smeuse.mjs";
+const CONFIGURATION: &str = "/_smeuse/config.json";
+
+#[track_caller]
+fn get(gateway: &Gateway, path: &str) -> Response {
+    http::request(gateway.public(), "GET", path).expect("the public listener answers")
+}
+
+#[track_caller]
+fn configuration_of(gateway: &Gateway) -> Value {
+    let response = get(gateway, CONFIGURATION);
+    assert_eq!(response.status, 200, "{response:?}");
+    serde_json::from_str(&response.body).expect("JSON")
+}
+
+/// `integrity` of this body (Subresource Integrity section 3.2).
+fn integrity(body: &str) -> String {
+    format!("sha384-{}", BASE64_STANDARD.encode(Sha384::digest(body)))
+}
+
+/// Whoever may load it: script and module are for pages of any origin, and nobody guesses their type.
+#[test]
+fn the_library_is_served_to_pages_of_any_origin() {
+    let gateway = Gateway::start(&configuration::echo());
+    for (path, kind) in [
+        (SCRIPT, "text/javascript"),
+        (MODULE, "text/javascript"),
+        (CONFIGURATION, "application/json"),
+    ] {
+        let response = get(&gateway, path);
+        assert_eq!(response.status, 200, "{path}");
+        let found = response.header("Content-Type").unwrap_or_default();
+        assert!(found.starts_with(kind), "{path}: {found}");
+        for (name, value) in [
+            ("Access-Control-Allow-Origin", "*"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cross-Origin-Resource-Policy", "cross-origin"),
+        ] {
+            assert_eq!(response.header(name), Some(value), "{path}: {name}");
+        }
+        assert!(response.header("Cache-Control").is_some(), "{path}");
+        assert!(response.body.len() > 50, "{path}");
+    }
+}
+
+/// RFC 9110 section 13.1.2: who has it already is told so.
+#[test]
+fn what_a_page_has_already_is_304() {
+    let gateway = Gateway::start(&configuration::echo());
+    for path in [SCRIPT, MODULE, CONFIGURATION] {
+        let etag = get(&gateway, path)
+            .header("ETag")
+            .expect("an ETag")
+            .to_owned();
+        for (known, status) in [
+            (etag.clone(), 304),
+            (format!("\"other\", {etag}"), 304),
+            ("\"other\"".to_owned(), 200),
+        ] {
+            let response = get_knowing(&gateway, path, &known);
+            assert_eq!(response.status, status, "{path} {known}");
+            assert_eq!(response.header("ETag"), Some(&etag[..]), "{path}");
+            assert_eq!(response.header("Access-Control-Allow-Origin"), Some("*"));
+        }
+    }
+}
+
+/// The hashes in `config.json` are those of what is served.
+#[test]
+fn the_hashes_are_those_of_what_is_served() {
+    let gateway = Gateway::start(&configuration::echo());
+    let configuration = configuration_of(&gateway);
+    assert_eq!(configuration["version"], 1);
+    for (name, path) in [("script", SCRIPT), ("module", MODULE)] {
+        let entry = &configuration["library"][name];
+        assert_eq!(entry["path"], path);
+        let body = get(&gateway, path).body;
+        assert_eq!(entry["integrity"], integrity(&body).as_str(), "{path}");
+    }
+}
+
+/// Every service with its paths, what its pages offer with their parameters, and the module where there is one.
+#[test]
+fn the_configuration_tells_pages_of_the_services() {
+    let folder = Folder::new();
+    let stamp = "export default { name: \"x-kaazing-ping-pong\" }\n";
+    folder.write("x-kaazing-ping-pong.js", stamp);
+    folder.write("notes.txt", "not served");
+    folder.write("another.js", "export default {}\n");
+    let web = format!("[web]\nextensions = \"{}\"\n", folder.0.display());
+    let amqp = configuration::service(
+        "amqp",
+        "amqp",
+        &["/ws/amqp", "/amqp"],
+        "page_extensions = [\"x-kaazing-ping-pong; level=2; x\", \"smeuse-sequence\"]",
+    );
+    let lines = "page_fallback = \"error\"\npage_extensions = []";
+    let echo = configuration::service("echo", "echo", &["/echo"], lines);
+    let gateway = Gateway::start(&(web + &amqp + &echo));
+    let endpoints = &configuration_of(&gateway)["endpoints"];
+    let module = "/_smeuse/extensions/x-kaazing-ping-pong.js";
+    let expected = json!([
+        {
+            "service": "amqp",
+            "kind": "amqp",
+            "paths": ["/ws/amqp", "/amqp"],
+            "extensions": [
+                {
+                    "name": "x-kaazing-ping-pong",
+                    "params": "level=2; x",
+                    "module": module,
+                    "integrity": integrity(stamp),
+                },
+                { "name": "smeuse-sequence" },
+            ],
+            "fallback": "plain",
+        },
+        {
+            "service": "echo",
+            "kind": "echo",
+            "paths": ["/echo"],
+            "extensions": [],
+            "fallback": "error",
+        },
+    ]);
+    assert_eq!(*endpoints, expected);
+
+    let response = get(&gateway, module);
+    assert_eq!((response.status, &response.body[..]), (200, stamp));
+    assert_eq!(response.header("Access-Control-Allow-Origin"), Some("*"));
+    let kind = response.header("Content-Type").unwrap_or_default();
+    assert!(kind.starts_with("text/javascript"), "{kind}");
+    for (path, status) in [
+        ("/_smeuse/extensions/another.js", 200),
+        ("/_smeuse/extensions/notes.txt", 404),
+        ("/_smeuse/extensions/missing.js", 404),
+        ("/_smeuse/extensions/../config.json", 404),
+        ("/_smeuse/extensions/..%2f..%2fetc%2fpasswd", 404),
+    ] {
+        assert_eq!(get(&gateway, path).status, status, "{path}");
+    }
+}
+
+/// Nothing of the admin listener's, and no secret, is in what pages get.
+#[test]
+fn nothing_private_is_told() {
+    let login = crate::harness::users::login(
+        crate::harness::users::USERS,
+        "[\"application-basic\"]",
+        ", realm = \"a realm\"",
+    );
+    let upstream = "login = \"service\"\nuser = \"gateway-user\"\npassword = \"gateway-secret\"";
+    let service = configuration::amqp_service(&login, &["amqp://broker.internal:5672"], upstream);
+    let gateway = Gateway::start(&service);
+    let body = get(&gateway, CONFIGURATION).body;
+    for private in ["gateway-", "broker.internal", "users", "realm", "joe"] {
+        assert!(!body.contains(private), "{private} in {body}");
+    }
+}
+
+/// `web.library = false`: there is nothing of it.
+#[test]
+fn without_the_library_there_is_nothing_of_it() {
+    let gateway = Gateway::start(&("[web]\nlibrary = false\n".to_owned() + &configuration::echo()));
+    for path in [SCRIPT, MODULE, CONFIGURATION] {
+        assert_eq!(get(&gateway, path).status, 404, "{path}");
+    }
+}
+
+#[track_caller]
+fn get_knowing(gateway: &Gateway, path: &str, known: &str) -> Response {
+    let mut client = crate::harness::client::Client::connect(gateway.public());
+    client.send(
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nIf-None-Match: {known}\r\n\r\n",
+            gateway.public()
+        )
+        .as_bytes(),
+    );
+    client.response()
+}
+
+/// A folder of a test's own, which goes away with its owner.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("it-{}-modules", std::process::id()));
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).expect("a module");
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
