@@ -15,6 +15,10 @@ connectionForm.elements.url.value = `${scheme}://${location.host}/ws/amqp`
 
 /** What may be offered, as the gateway proposes it. */
 let offers = []
+/** The choices are there; who is faster than they are waits for them. */
+const ready = proposed(new URL(connectionForm.elements.url.value).pathname)
+  .catch(() => null)
+  .then(offerChoices)
 let session
 let channel
 let confirmed = 0
@@ -131,6 +135,7 @@ connectionForm.addEventListener("submit", async (event) => {
   status("waiting", "connecting")
   enable({ busy: true, open: false })
   try {
+    await ready
     if (handshake.value === "extended") await useExtended(chosenOffers(), askUser)
     else usePlain()
   } catch (error) {
@@ -201,4 +206,3 @@ byId("clear").addEventListener("click", () => {
 byId("handshake").addEventListener("change", allowOffers)
 // Figures change with each message; twice a second is as often as anybody can read.
 setInterval(showSocket, 500)
-offerChoices(await proposed(new URL(connectionForm.elements.url.value).pathname))
