@@ -857,6 +857,108 @@
     }
   };
 
+  // src/phase.js
+  var CLOSE_WAIT = 3e3;
+  var Phase = class {
+    extensions = "";
+    protocol = "";
+    constructor(session) {
+      this.session = session;
+    }
+    get readyState() {
+      return 0;
+    }
+    get bufferedAmount() {
+      return 0;
+    }
+    enter() {
+    }
+    opened() {
+    }
+    message() {
+    }
+    error() {
+    }
+    closed() {
+    }
+    close() {
+    }
+    /** The session ends or fails: whatever runs by itself stops. */
+    leave() {
+    }
+  };
+  var ExpectClose = class extends Phase {
+    #ending;
+    #error = null;
+    #sentInVain = 0;
+    constructor(session, before, ending = null) {
+      super(session);
+      this.before = before;
+      this.protocol = before.protocol;
+      this.extensions = before.extensions;
+      this.#ending = ending;
+    }
+    get readyState() {
+      return 2;
+    }
+    get bufferedAmount() {
+      return this.before.bufferedAmount + this.#sentInVain;
+    }
+    enter() {
+      if (this.#ending === null) return;
+      this.session.startTimer(CLOSE_WAIT, () => this.session.end({ ...this.#ending, wasClean: false, error: true }));
+    }
+    error(event) {
+      this.#error = event;
+    }
+    closed(event) {
+      if (this.#ending === null) this.session.end({ ...outcome(event), error: this.#error });
+      else this.session.end({ ...this.#ending, wasClean: event.wasClean, error: true });
+    }
+    send(data) {
+      this.#sentInVain += sendInVain(this.session.native, data);
+    }
+    leave() {
+      this.before.leave();
+    }
+  };
+  var Leaving = class extends ExpectClose {
+    enter() {
+      this.session.startTimer(0, () => this.session.end({ code: 1006, reason: "", wasClean: false, error: true }));
+    }
+    closed() {
+    }
+  };
+  var Closed = class extends Phase {
+    constructor(session, before) {
+      super(session);
+      this.before = before;
+      this.protocol = before.protocol;
+      this.extensions = before.extensions;
+    }
+    #sentInVain = 0;
+    get readyState() {
+      return 3;
+    }
+    get bufferedAmount() {
+      return this.before.bufferedAmount + this.#sentInVain;
+    }
+    send(data) {
+      this.#sentInVain += sendInVain(this.session.native, data);
+    }
+  };
+  function sendInVain(native, data) {
+    if (native === null || native.readyState < 2) return sizeOf(data);
+    native.send(data);
+    return 0;
+  }
+  function closeNative(native, code, reason) {
+    if (code !== void 0) native.close(code, reason);
+    else if (reason) native.close(1e3, reason);
+    else native.close();
+  }
+  var outcome = ({ code, reason, wasClean }) => ({ code, reason, wasClean });
+
   // src/pipeline.js
   var ExtensionError = class extends Error {
     name = "ExtensionError";
@@ -947,36 +1049,69 @@
     throw new ExtensionError(`${extension.name}: a message is a string or a Uint8Array`);
   }
 
-  // src/phase.js
-  var CLOSE_WAIT = 3e3;
-  var Phase = class {
-    extensions = "";
-    protocol = "";
-    constructor(session) {
-      this.session = session;
+  // src/open.js
+  var Open = class extends Phase {
+    #pipeline;
+    #outbox;
+    #error = null;
+    constructor(session, { protocol, agreed }) {
+      super(session);
+      this.protocol = protocol;
+      this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ");
+      this.#pipeline = new Pipeline(agreed, {
+        transmit: (message) => this.#outbox.transmit(message),
+        close: (code, reason) => this.#isCurrent && session.fail(code, reason),
+        fail: (reason) => this.#isCurrent && session.giveUp(reason, false)
+      });
+      this.#outbox = new Outbox(session.native, this.#pipeline, {
+        joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
+        onError: (error) => this.#isCurrent && session.fail(BAD_ANSWER, error.message)
+      });
+    }
+    // A socket that its page closes is still this phase's until what was accepted is sent.
+    get #isCurrent() {
+      return this.session.phase === this || this.session.phase.before === this;
     }
     get readyState() {
-      return 0;
+      return this.session.native.readyState;
     }
     get bufferedAmount() {
-      return 0;
+      return this.#outbox.bufferedAmount;
     }
     enter() {
+      this.session.tellOpen();
     }
-    opened() {
+    message(payload) {
+      const message = typeof payload === "string" ? payload : new Uint8Array(payload);
+      let messages;
+      try {
+        messages = this.#pipeline.fromServer(message);
+      } catch (error) {
+        this.session.fail(BAD_ANSWER, error.message);
+        return;
+      }
+      for (const each of messages) if (this.session.phase === this) this.session.tellMessage(each);
     }
-    message() {
+    send(data) {
+      this.#outbox.send(data);
     }
-    error() {
+    close(code, reason) {
+      const { session } = this;
+      session.enter(new ExpectClose(session, this));
+      this.#outbox.finish(() => closeNative(session.native, code, reason));
     }
-    closed() {
+    error(event) {
+      this.#error = event;
     }
-    close() {
+    closed(event) {
+      this.session.end({ ...outcome(event), error: this.#error });
     }
-    /** The session ends or fails: whatever runs by itself stops. */
     leave() {
+      this.#pipeline.end();
     }
   };
+
+  // src/opening.js
   var ExpectRoute = class extends Phase {
     close() {
       this.session.leave();
@@ -1005,6 +1140,7 @@
     }
     close(code, reason) {
       this.session.enter(new ExpectClose(this.session, this));
+      this.session.startTimer(CLOSE_WAIT, () => this.session.end({ code: 1006, reason: "", wasClean: false, error: true }));
       closeNative(this.session.native, code, reason);
     }
   };
@@ -1084,137 +1220,6 @@
       this.session.leave();
     }
   };
-  var Open = class extends Phase {
-    #pipeline;
-    #outbox;
-    #error = null;
-    constructor(session, { protocol, agreed }) {
-      super(session);
-      this.protocol = protocol;
-      this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ");
-      this.#pipeline = new Pipeline(agreed, {
-        transmit: (message) => this.#outbox.transmit(message),
-        close: (code, reason) => this.#isCurrent && session.fail(code, reason),
-        fail: (reason) => this.#isCurrent && session.giveUp(reason, false)
-      });
-      this.#outbox = new Outbox(session.native, this.#pipeline, {
-        joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
-        onError: (error) => this.#isCurrent && session.fail(BAD_ANSWER, error.message)
-      });
-    }
-    // A socket that its page closes is still this phase's until what was accepted is sent.
-    get #isCurrent() {
-      return this.session.phase === this || this.session.phase.before === this;
-    }
-    get readyState() {
-      return this.session.native.readyState;
-    }
-    get bufferedAmount() {
-      return this.#outbox.bufferedAmount;
-    }
-    enter() {
-      this.session.tellOpen();
-    }
-    message(payload) {
-      const message = typeof payload === "string" ? payload : new Uint8Array(payload);
-      let messages;
-      try {
-        messages = this.#pipeline.fromServer(message);
-      } catch (error) {
-        this.session.fail(BAD_ANSWER, error.message);
-        return;
-      }
-      for (const each of messages) if (this.session.phase === this) this.session.tellMessage(each);
-    }
-    send(data) {
-      this.#outbox.send(data);
-    }
-    close(code, reason) {
-      const { session } = this;
-      session.enter(new ExpectClose(session, this));
-      this.#outbox.finish(() => closeNative(session.native, code, reason));
-    }
-    error(event) {
-      this.#error = event;
-    }
-    closed(event) {
-      this.session.end({ ...outcome(event), error: this.#error });
-    }
-    leave() {
-      this.#pipeline.end();
-    }
-  };
-  var ExpectClose = class extends Phase {
-    #ending;
-    #error = null;
-    #sentInVain = 0;
-    constructor(session, before, ending = null) {
-      super(session);
-      this.before = before;
-      this.protocol = before.protocol;
-      this.extensions = before.extensions;
-      this.#ending = ending;
-    }
-    get readyState() {
-      return 2;
-    }
-    get bufferedAmount() {
-      return this.before.bufferedAmount + this.#sentInVain;
-    }
-    enter() {
-      if (this.#ending === null) return;
-      this.session.startTimer(CLOSE_WAIT, () => this.session.end({ ...this.#ending, wasClean: false, error: true }));
-    }
-    error(event) {
-      this.#error = event;
-    }
-    closed(event) {
-      if (this.#ending === null) this.session.end({ ...outcome(event), error: this.#error });
-      else this.session.end({ ...this.#ending, wasClean: event.wasClean, error: true });
-    }
-    send(data) {
-      this.#sentInVain += sendInVain(this.session.native, data);
-    }
-    leave() {
-      this.before.leave();
-    }
-  };
-  var Leaving = class extends ExpectClose {
-    enter() {
-      this.session.startTimer(0, () => this.session.end({ code: 1006, reason: "", wasClean: false, error: true }));
-    }
-    closed() {
-    }
-  };
-  var Closed = class extends Phase {
-    constructor(session, before) {
-      super(session);
-      this.before = before;
-      this.protocol = before.protocol;
-      this.extensions = before.extensions;
-    }
-    #sentInVain = 0;
-    get readyState() {
-      return 3;
-    }
-    get bufferedAmount() {
-      return this.before.bufferedAmount + this.#sentInVain;
-    }
-    send(data) {
-      this.#sentInVain += sendInVain(this.session.native, data);
-    }
-  };
-  function sendInVain(native, data) {
-    if (native === null || native.readyState < 2) return sizeOf(data);
-    native.send(data);
-    return 0;
-  }
-  function closeNative(native, code, reason) {
-    if (code !== void 0) native.close(code, reason);
-    else if (reason) native.close(1e3, reason);
-    else native.close();
-  }
-  var outcome = ({ code, reason, wasClean }) => ({ code, reason, wasClean });
 
   // src/session.js
   var MAX_REDIRECTS = 5;

@@ -1,7 +1,8 @@
 // One socket of the page from its construction to its close event. It owns the platform's socket and the timer, keeps
 // the phase, and does what the phase decides; the page hears of it through three calls.
 import { BAD_ANSWER, SUBPROTOCOL } from "./handshake.js"
-import { Closed, ExpectClose, ExpectOpening, ExpectRoute, Leaving } from "./phase.js"
+import { ExpectOpening, ExpectRoute } from "./opening.js"
+import { Closed, ExpectClose, Leaving } from "./phase.js"
 import { platformWebSocket, utf8Prefix } from "./platform.js"
 
 /** Redirects that are followed one after another. Each costs two round trips; a chain of more is a loop. */

@@ -119,6 +119,31 @@ describe("a plain WebSocket", () => {
   })
 })
 
+describe("small binary messages of one turn", () => {
+  const received = []
+  const extended = (protocol) => ({ run: async (peer) => (await peer.next(), peer.agree({ protocol }), peer.forEach((data) => received.push(`${data.length}`))) })
+  const plainly = (protocol) => ({ choose: () => protocol, run: (peer) => peer.forEach((data) => received.push(`${data.length}`)) })
+
+  for (const [what, script, protocols, expected] of [
+    ["are joined where AMQP was agreed on", extended("amqp"), ["amqp"], ["3", "1"]],
+    ["are joined where a plain server chose AMQP", plainly("AMQP091"), ["AMQP091"], ["3", "1"]],
+    ["are left alone elsewhere", extended(undefined), [], ["1", "2", "1"]],
+  ]) {
+    test(what, async () => {
+      const socket = open(script, { protocols })
+      await socket.opened()
+      socket.socket.send(new Uint8Array(1))
+      socket.socket.send(new Uint8Array(2))
+      assert.equal(socket.socket.bufferedAmount, 3)
+      await Promise.resolve()
+      socket.socket.send(new Uint8Array(1))
+      socket.socket.close()
+      await socket.closed()
+      assert.deepEqual(received.splice(0), expected)
+    })
+  }
+})
+
 describe("a page that closes before it was opened", () => {
   test("while the platform opens", async () => {
     const socket = open({ run: agreeing })

@@ -18,12 +18,14 @@ use crate::harness::client::Client;
 use crate::harness::configuration;
 use crate::harness::configuration::AMQP_PATH;
 use crate::harness::configuration::ECHO_PATH;
+use crate::harness::extended;
 use crate::harness::gateway::Gateway;
 use crate::harness::negotiation;
 use crate::harness::negotiation::Login;
 use crate::harness::negotiation::TUNING;
 use crate::harness::opening::Opening;
 use crate::harness::page::Page;
+use crate::harness::users;
 use crate::harness::wait_until;
 use crate::harness::websocket;
 use crate::harness::websocket::BINARY;
@@ -260,4 +262,76 @@ fn damaged_amqp_from_a_broker_harms_nobody() {
         while page.try_read_frame().is_some() {}
     });
     expect_sound(&gateway);
+}
+
+/// A request of the extended handshake with damage, in either dialect, with credentials and without, and what follows.
+#[test]
+fn a_damaged_extended_handshake_harms_nobody() {
+    let login = users::login(users::USERS, "[\"application-basic\"]", ", attempts = 1");
+    let asking = configuration::service("asking", "echo", &["/asking"], &login);
+    let handshake = "[handshake]\nrequest_deadline = \"100ms\"\nlogin_deadline = \"2s\"\n";
+    let services = configuration::echo() + &asking;
+    let gateway = Gateway::start(&(SHORT.to_owned() + handshake + &services));
+    let request = extended::request(&[
+        ("WebSocket-Protocol", ""),
+        ("Sec-WebSocket-Protocol", "amqp, b"),
+        (
+            "Sec-WebSocket-Extensions",
+            "smeuse-sequence, a; b=\"c\", x-kaazing-ping-pong",
+        ),
+        ("Authorization", users::JOE),
+    ]);
+    for path in [ECHO_PATH, "/asking", "/echo?.kl=Y", "/asking?.kl=Y"] {
+        let opening = Opening::new(gateway.public(), path).subprotocols(extended::SUBPROTOCOL);
+        check(100, (damage(), any::<bool>()), |(damage, is_framed)| {
+            // Either the frame is right and what it says is not, or the frame itself is not.
+            let bytes = if is_framed {
+                websocket::frame(BINARY, &damage.apply(request.clone().into_bytes()))
+            } else {
+                damage.apply(websocket::frame(BINARY, request.as_bytes()))
+            };
+            let behind = websocket::frame(BINARY, b"00000000data");
+            let mut client = Client::open_by(&opening, gateway.public());
+            if client.try_send(&bytes).is_ok() && client.try_send(&behind).is_ok() {
+                client.try_finish_sending();
+                client.drain_to_end(DEADLINE);
+            }
+        });
+    }
+    expect_sound(&gateway);
+}
+
+/// Messages of extensions with damage: numbers, control frames, and where they are cut.
+#[test]
+fn damaged_messages_of_extensions_harm_nobody() {
+    let gateway = Gateway::start(&(SHORT.to_owned() + &configuration::echo()));
+    for offer in [
+        "x-kaazing-ping-pong",
+        "smeuse-sequence, x-kaazing-ping-pong",
+        "x-kaazing-ping-pong, smeuse-sequence, x-kaazing-idle-timeout",
+    ] {
+        let is_numbered = offer.starts_with("x-kaazing-ping-pong, smeuse");
+        let digits = |number: u32| match is_numbered {
+            true => format!("{number:08x}"),
+            false => String::new(),
+        };
+        let control = "\u{1}\u{1}\u{1}\u{2}";
+        let frames = [
+            format!("{}{control}\u{9}\u{0}", digits(0)),
+            format!("{}{control}", digits(1)),
+            format!("{}{control}\u{a}\u{0}", digits(2)),
+            "00000003κόσμε".to_owned(),
+        ]
+        .map(|text| extended::fragments(websocket::TEXT, text.as_bytes(), &[2, text.len() / 2]))
+        .concat();
+        let opening =
+            Opening::new(gateway.public(), ECHO_PATH).with("Sec-WebSocket-Extensions", offer);
+        check(200, damage(), |damage| {
+            let bytes = [opening.bytes(), damage.apply(frames.clone())].concat();
+            provoke(&gateway, &bytes);
+        });
+    }
+    expect_sound(&gateway);
+    let left = gateway.metrics().sum("smeuse_extension_sessions");
+    assert_eq!(left, 0.0);
 }

@@ -254,3 +254,27 @@ fn a_flood_of_credentials_is_turned_away_and_holds_nobody_up() {
     assert!(response.header("Retry-After").is_some(), "{response:?}");
     last.expect_close_and_answer(1013);
 }
+
+/// The live list says who it is and what was agreed; while the handshake goes on, nothing yet.
+#[test]
+fn the_live_list_says_who_came() {
+    let (broker, _rx) = telling_broker();
+    let gateway = gateway(&broker, USERS, "");
+    let mut client = extended::begin(&gateway, AMQP_PATH);
+    let list = || -> serde_json::Value {
+        serde_json::from_str(&gateway.admin("GET", "/sessions").body).expect("JSON")
+    };
+    assert_eq!(list()[0]["user"], "", "{}", list());
+    let offer = ("Sec-WebSocket-Extensions", "smeuse-sequence, acme");
+    let protocol = ("Sec-WebSocket-Protocol", "amqp");
+    let response = extended::ask(&mut client, &[offer, protocol, ("Authorization", JOE)]);
+    assert_eq!(response.status, 101, "{response:?}");
+    let entry = &list()[0];
+    assert_eq!(entry["user"], "joe", "{entry}");
+    assert_eq!(entry["subprotocol"], "amqp", "{entry}");
+    assert_eq!(
+        entry["extensions"],
+        serde_json::json!(["smeuse-sequence"]),
+        "{entry}"
+    );
+}

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { chromium } from "playwright-core"
+import { within } from "../../../tests/js/kit/wait.js"
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url))
 
@@ -43,5 +44,8 @@ export async function openPage(browser, url) {
   page.problems = []
   page.on("pageerror", (error) => page.problems.push(String(error)))
   await page.goto(url)
+  // Playwright's own deadlines do not cover what a page computes.
+  const evaluate = page.evaluate.bind(page)
+  page.evaluate = (...args) => within(90_000, "the page's result", evaluate(...args))
   return page
 }

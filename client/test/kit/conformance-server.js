@@ -76,13 +76,7 @@ function application(peer, agreed) {
 }
 
 async function extended(peer, { run, choose = none }) {
-  const request = await peer.extendedRequest().catch((error) => {
-    // Some cases close before they have opened.
-    if (peer.isGone) return null
-    throw error
-  })
-  if (request === null) return
-  const { headers } = request
+  const { headers } = await peer.extendedRequest()
   const protocols = headers["sec-websocket-protocol"]?.split(", ") ?? []
   const offers = parseOffers([headers["sec-websocket-extensions"]].filter(Boolean))
   const agreed = offers.map(({ name }) => parseOffers([AGREED[name]])[0])

@@ -11,13 +11,13 @@ const DEADLINE = 5000
 /**
  * Starts a server on a free port. `paths` maps a path to `{ choose, run, refuse }`: which subprotocol is answered of
  * those offered (by default the handshake's if offered, else none), what is done with the socket, and a status instead.
- * `files` maps a path to `[type, body, headers]` for plain requests.
+ * `files` maps a path to `[type, body, headers]` for plain requests, or to a function that gives or promises it.
  */
 export async function startServer(paths = {}, files = {}) {
-  const http = createServer((request, response) => {
+  const http = createServer(async (request, response) => {
     const found = files[new URL(request.url, "http://x").pathname]
     if (found === undefined) return response.writeHead(404).end()
-    const [type, body, headers = {}] = typeof found === "function" ? found() : found
+    const [type, body, headers = {}] = typeof found === "function" ? await found() : found
     response.writeHead(200, { "Content-Type": type, "Access-Control-Allow-Origin": "*", ...headers }).end(body)
   })
   const problems = []
@@ -40,7 +40,8 @@ export async function startServer(paths = {}, files = {}) {
       const peer = new Peer(ws, request, offered)
       peers.add(peer)
       ws.on("close", () => peers.delete(peer))
-      Promise.resolve(script.run?.(peer)).catch((error) => problems.push(error))
+      // A client that leaves is seen by the test on its own side.
+      Promise.resolve(script.run?.(peer)).catch((error) => error instanceof ClientLeft || problems.push(error))
     })
   })
   await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve))
@@ -62,6 +63,9 @@ export async function startServer(paths = {}, files = {}) {
   }
 }
 
+/** A script waited for a message, and the client closed instead. */
+export class ClientLeft extends Error {}
+
 /** One client as a script sees it. */
 export class Peer {
   #arrived = []
@@ -82,7 +86,7 @@ export class Peer {
     ws.on("error", () => {})
     ws.on("close", (code, reason) => {
       this.isGone = true
-      for (const { reject } of this.#waiting) reject(new Error(`the client closed with ${code} instead`))
+      for (const { reject } of this.#waiting) reject(new ClientLeft(`the client closed with ${code} instead`))
       this.#closed.resolve({ code, reason: reason.toString() })
     })
   }
@@ -90,7 +94,7 @@ export class Peer {
   /** The next message: a string or a Buffer. */
   next(what = "a message of the client") {
     if (this.#arrived.length > 0) return Promise.resolve(this.#arrived.shift())
-    if (this.isGone) return Promise.reject(new Error(`the client has closed instead of sending ${what}`))
+    if (this.isGone) return Promise.reject(new ClientLeft(`the client has closed instead of sending ${what}`))
     const arrival = deferred()
     this.#waiting.push(arrival)
     return within(DEADLINE, what, arrival.promise)

@@ -11,6 +11,7 @@ use crate::harness::extended;
 use crate::harness::extended::PROCEED;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
+use crate::harness::refusal::expect_refusal;
 use crate::harness::websocket::Frame;
 use crate::harness::websocket::BINARY;
 use crate::harness::websocket::TEXT;
@@ -150,4 +151,24 @@ fn the_legacy_dialect_is_counted_apart() {
         gateway.metric(&extended::outcome("specification", "abandoned")),
         0.0
     );
+}
+
+/// A session takes its place among the limits from its opening on, and gives it back whatever came of the handshake.
+#[test]
+fn a_handshake_takes_a_place_among_the_sessions() {
+    let (_broker, gateway) = open_to_all("[limits]\nsessions = 1\n");
+    for is_refused in [true, false] {
+        let mut client = extended::begin(&gateway, AMQP_PATH);
+        let opening = Opening::new(gateway.public(), AMQP_PATH).subprotocols("amqp");
+        expect_refusal(&gateway, &opening.bytes(), 503, "too_many_sessions");
+        if is_refused {
+            client.send_text("no request");
+            extended::expect_refusal(&mut client, 400, "request_malformed");
+            client.expect_close_and_answer(1002);
+        } else {
+            client.reset();
+        }
+        gateway.wait_nothing_left();
+    }
+    Client::open(gateway.public(), AMQP_PATH);
 }

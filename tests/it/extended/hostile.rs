@@ -7,6 +7,7 @@ use super::with_login;
 use super::SLOW;
 use crate::harness::amqp;
 use crate::harness::client::Client;
+use crate::harness::configuration;
 use crate::harness::configuration::AMQP_PATH;
 use crate::harness::ending::expect_ending;
 use crate::harness::extended;
@@ -47,7 +48,7 @@ fn expect_malformed(gateway: &Gateway, client: &mut Client, code: &str) {
     gateway.wait_metric(&extended::outcome("specification", code), 1.0);
 }
 
-/// A request as large as it may be is read; it is refused for its lines, which are no headers of a sane length.
+/// A request as large as it may be is read.
 #[test]
 fn a_request_of_16_kib_is_read() {
     let (_broker, gateway) = open_to_all("");
@@ -59,6 +60,16 @@ fn a_request_of_16_kib_is_read() {
         client.send(&websocket::frame(opcode, request.as_bytes()));
         assert_eq!(extended::answer(&mut client).status, 101);
     }
+}
+
+/// The limit of a request ends with the handshake: a message may have what the service's messages may have.
+#[test]
+fn the_limit_of_a_request_ends_with_the_handshake() {
+    let gateway = Gateway::start(&configuration::echo());
+    let mut client = extended::begin(&gateway, configuration::ECHO_PATH);
+    assert_eq!(extended::ask(&mut client, &[]).status, 101);
+    client.send_binary(&[7; 10 * REQUEST_MAX]);
+    client.expect_message(BINARY, &[7; 10 * REQUEST_MAX]);
 }
 
 /// A byte more is 1009, as soon as a frame announces it: nothing of it is waited for.

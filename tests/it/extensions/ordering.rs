@@ -174,3 +174,37 @@ fn a_cut_socket_leaves_no_link() {
         );
     }
 }
+
+/// An echo, too, returns what came before a Close frame in the same packet, and only then answers that.
+#[test]
+fn what_came_before_a_close_comes_back_first() {
+    let gateway = Gateway::start(&configuration::echo());
+    for offer in offers() {
+        let is_numbered = at(&offer, SEQUENCE).is_some();
+        let mut client = extended::open(&gateway, ECHO_PATH, &offer.join(", "));
+        let messages: Vec<_> = (0..50)
+            .map(|number| match is_numbered {
+                true => numbered(number, &[7; 1000]),
+                false => [7; 1000].to_vec(),
+            })
+            .collect();
+        let mut bytes: Vec<u8> = messages
+            .iter()
+            .flat_map(|message| websocket::frame(BINARY, message))
+            .collect();
+        bytes.extend(websocket::frame(CLOSE, &1000_u16.to_be_bytes()));
+        client.send(&bytes);
+        let closed = client.read_to_close();
+        let payloads: Vec<_> = closed
+            .before
+            .into_iter()
+            .map(|frame| frame.payload)
+            .collect();
+        assert!(
+            payloads == messages,
+            "{offer:?}: {} came back",
+            payloads.len()
+        );
+        assert_eq!(closed.code, Some(1000), "{offer:?}");
+    }
+}

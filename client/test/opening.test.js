@@ -1,4 +1,4 @@
-// What the phases decide: answers of the gateway, logins of the page, and extensions that end a socket.
+// The phases before data flows and while it does: answers of the gateway, logins, and extensions that end a socket.
 import "./kit/platform.js"
 import assert from "node:assert/strict"
 import { after, before, describe, test } from "node:test"

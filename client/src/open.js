@@ -1,0 +1,80 @@
+// The phase in which data flows.
+import { BAD_ANSWER } from "./handshake.js"
+import { formatOffer } from "./header.js"
+import { Outbox } from "./outbox.js"
+import { closeNative, ExpectClose, outcome, Phase } from "./phase.js"
+import { Pipeline } from "./pipeline.js"
+
+/** Data flows. A plain WebSocket is one with an empty pipeline. */
+export class Open extends Phase {
+  #pipeline
+  #outbox
+  #error = null
+
+  constructor(session, { protocol, agreed }) {
+    super(session)
+    this.protocol = protocol
+    this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ")
+    this.#pipeline = new Pipeline(agreed, {
+      transmit: (message) => this.#outbox.transmit(message),
+      close: (code, reason) => this.#isCurrent && session.fail(code, reason),
+      fail: (reason) => this.#isCurrent && session.giveUp(reason, false),
+    })
+    this.#outbox = new Outbox(session.native, this.#pipeline, {
+      joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
+      onError: (error) => this.#isCurrent && session.fail(BAD_ANSWER, error.message),
+    })
+  }
+
+  // A socket that its page closes is still this phase's until what was accepted is sent.
+  get #isCurrent() {
+    return this.session.phase === this || this.session.phase.before === this
+  }
+
+  get readyState() {
+    return this.session.native.readyState
+  }
+
+  get bufferedAmount() {
+    return this.#outbox.bufferedAmount
+  }
+
+  enter() {
+    this.session.tellOpen()
+  }
+
+  message(payload) {
+    const message = typeof payload === "string" ? payload : new Uint8Array(payload)
+    let messages
+    try {
+      messages = this.#pipeline.fromServer(message)
+    } catch (error) {
+      this.session.fail(BAD_ANSWER, error.message)
+      return
+    }
+    for (const each of messages) if (this.session.phase === this) this.session.tellMessage(each)
+  }
+
+  send(data) {
+    this.#outbox.send(data)
+  }
+
+  close(code, reason) {
+    const { session } = this
+    session.enter(new ExpectClose(session, this))
+    this.#outbox.finish(() => closeNative(session.native, code, reason))
+  }
+
+  error(event) {
+    // The platform tells an error and then a close, in one go.
+    this.#error = event
+  }
+
+  closed(event) {
+    this.session.end({ ...outcome(event), error: this.#error })
+  }
+
+  leave() {
+    this.#pipeline.end()
+  }
+}
