@@ -138,6 +138,26 @@ describe("the demo page", () => {
     await gateway.idle()
   })
 
+  for (const [name, env, openings] of [
+    ["that speaks no extended handshake", { SMEUSE__SERVICES__0__NEGOTIATION: "combined" }, ["x-kaazing-handshake", "none"]],
+    ["without the library", { SMEUSE__WEB__LIBRARY: "false" }, ["none"]],
+  ]) {
+    test(`connects plainly to a gateway ${name}`, { timeout: 60_000 }, async (t) => {
+      const other = await startGateway({ upstream: broker.url, env: { SMEUSE__WEB__ROOT: join(root, "demo"), ...env } })
+      t.after(() => other.kill())
+      const page = await openPage(browser, `http://${other.public}/`)
+      await connected(page)
+      const offered = page.locator("#negotiation dt", { hasText: "Subprotocols offered" }).locator("+ dd")
+      assert.deepEqual(await offered.allInnerTexts(), openings)
+      await page.locator("#negotiation", { hasText: "No extensions: a plain WebSocket." }).waitFor({ timeout: 5_000 })
+      const choice = page.locator("#handshake [value=extended]")
+      assert.equal(await choice.isChecked(), openings.length > 1)
+      // That config.json is not there is all that Chromium has to say.
+      assert.ok(page.problems.every((problem) => problem.includes("404")), `${page.problems}`)
+      await page.context().close()
+    })
+  }
+
   test("two pages see each other", { timeout: 60_000 }, async () => {
     const [one, other] = [await openPage(browser, demo()), await openPage(browser, demo())]
     await connected(one)

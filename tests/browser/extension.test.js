@@ -4,16 +4,19 @@ import assert from "node:assert/strict"
 import { copyFile, mkdir, readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { after, before, describe, test } from "node:test"
-import { program } from "../js/kit/gateway.js"
+import { sharedBroker } from "../js/kit/broker.js"
+import { program, startGateway } from "../js/kit/gateway.js"
 import { root } from "../js/kit/process.js"
 import { until } from "../js/kit/wait.js"
-import { openPage, startChromium, startSite } from "./kit.js"
+import { amqpService, openPage, startChromium, startSite } from "./kit.js"
 
 const binary = join(dirname(program), "examples/stamp")
 
+let broker
 let browser
 let site
 before(async () => {
+  broker = await sharedBroker()
   browser = await startChromium()
   site = await startSite(
     async (folder) => {
@@ -37,6 +40,7 @@ page_extensions = ["acme-stamp"]
 after(async () => {
   await browser?.close()
   await site?.stop()
+  await broker?.stop()
 })
 
 describe("an extension of one's own", () => {
@@ -91,6 +95,20 @@ describe("an extension of one's own", () => {
         (await metric('smeuse_extension_sessions{extension="acme-stamp"}')) === 1
       )
     })
+    assert.deepEqual(page.problems, [])
+    await page.context().close()
+  })
+
+  test("can be chosen in the demo page, whose content security policy stays as it is", { timeout: 60_000 }, async (t) => {
+    const config = amqpService(broker, 'extensions = ["acme-stamp"]\npage_extensions = ["acme-stamp"]')
+    const env = { SMEUSE__WEB__ROOT: join(root, "demo"), SMEUSE__WEB__EXTENSIONS: join(root, "examples/stamp") }
+    const gateway = await startGateway({ config, env, binary })
+    t.after(() => gateway.kill())
+    const page = await openPage(browser, `http://${gateway.public}/`)
+    await page.locator("#offers").getByLabel("acme-stamp").waitFor({ timeout: 5_000 })
+    await page.getByRole("button", { name: "Connect", exact: true }).click()
+    await page.locator("#status", { hasText: /^connected$/ }).waitFor({ timeout: 15_000 })
+    assert.deepEqual(await page.locator("#negotiation .chips li").allInnerTexts(), ["acme-stamp"])
     assert.deepEqual(page.problems, [])
     await page.context().close()
   })

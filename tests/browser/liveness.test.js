@@ -139,7 +139,7 @@ async function startOrdinaryChromium(t) {
 describe("a tab in the background", () => {
   // What is real here: the tab is hidden behind another, and Chromium wakes its timers once a minute, as it does with
   // tabs that were hidden for five minutes. What is simulated: those five minutes, by a flag, and the idle timeout,
-  // which is 2 s instead of 30 s; so 80 s are for this session what 20 min are for one with the defaults. A session
+  // which is 2 s instead of 30 s; so 60 s are for this session what 15 min are for one with the defaults. A session
   // lives on as long as message events answer pings, since those are not timers.
   test("keeps its session while its timers run once a minute", { timeout: 180_000 }, async (t) => {
     const site = await started(t)
@@ -161,7 +161,7 @@ describe("a tab in the background", () => {
         }, 50)
       again()
     })
-    await new Promise((resolve) => setTimeout(resolve, 40 * IDLE))
+    await new Promise((resolve) => setTimeout(resolve, 30 * IDLE))
 
     const { ticks, readyState, now } = await page.evaluate(() => ({ ticks, readyState: socket.readyState, now: performance.now() }))
     const gaps = [...ticks.slice(1), now].map((at, index) => at - ticks[index])
