@@ -7,10 +7,12 @@ use std::net::TcpStream;
 use crate::harness::client::Client;
 use crate::harness::configuration;
 use crate::harness::configuration::ECHO_PATH;
+use crate::harness::extended;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::tls::Authority;
 use crate::harness::tls::Identity;
+use crate::harness::users;
 use crate::harness::wait_until;
 use crate::harness::websocket::BINARY;
 use crate::harness::CLOSE_DEADLINE;
@@ -67,6 +69,33 @@ fn sessions_run_over_tls() {
     plain.send(&Opening::new(gateway.public(), ECHO_PATH).bytes());
     plain.drain_to_end(DEADLINE);
     expect_echo(&mut open_tls(&gateway, &authority));
+}
+
+/// The extended handshake, a login and extensions over TLS: the same, by whatever cuts TLS makes.
+#[test]
+fn the_extended_handshake_runs_over_tls() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["localhost"]);
+    let login = users::login(users::USERS, "[\"application-basic\"]", "");
+    let service = configuration::echo_with_lines(&login);
+    let gateway = Gateway::start(&(tls_table(&identity) + &service));
+    let socket = TcpStream::connect(gateway.public()).expect("the gateway accepts");
+    let handle = socket.try_clone().expect("a socket can be cloned");
+    let stream = authority.client(socket, "localhost");
+    let opening = Opening::new(gateway.public(), ECHO_PATH).subprotocols(extended::SUBPROTOCOL);
+    let mut client = Client::over(Box::new(stream), handle).upgraded_by(&opening);
+    assert_eq!(extended::ask(&mut client, &[]).status, 401);
+    let response = extended::ask(
+        &mut client,
+        &[
+            ("Sec-WebSocket-Extensions", "smeuse-sequence"),
+            ("Authorization", users::JOE),
+        ],
+    );
+    assert_eq!(response.status, 101, "{response:?}");
+    let message = [&b"00000000"[..], &[7; 300_000]].concat();
+    client.send_binary(&message);
+    client.expect_message(BINARY, &message);
 }
 
 /// SIGHUP: new sessions see the new certificate, old ones live on; a file that is broken changes nothing.

@@ -12,8 +12,11 @@ use crate::harness::extended::PROCEED;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::refusal::expect_refusal;
+use crate::harness::users::UsersFile;
+use crate::harness::websocket;
 use crate::harness::websocket::Frame;
 use crate::harness::websocket::BINARY;
+use crate::harness::websocket::CLOSE;
 use crate::harness::websocket::TEXT;
 use crate::harness::CLOSE_DEADLINE;
 use crate::harness::DEADLINE;
@@ -171,4 +174,52 @@ fn a_handshake_takes_a_place_among_the_sessions() {
         gateway.wait_nothing_left();
     }
     Client::open(gateway.public(), AMQP_PATH);
+}
+
+/// A request and a Close frame in one packet, credentials with it or not: the Close is answered, and the session counts
+/// once, as whatever came first.
+#[test]
+fn a_request_and_a_close_in_one_packet() {
+    for (credentials, outcome) in [(None, "accepted"), (Some(SLOW), "abandoned")] {
+        let (_broker, gateway, _file) = if credentials.is_some() {
+            with_login("")
+        } else {
+            let (broker, gateway) = open_to_all("");
+            (broker, gateway, UsersFile::new(""))
+        };
+        let headers: Vec<_> = credentials
+            .map(|value| ("Authorization", value))
+            .into_iter()
+            .collect();
+        let request = websocket::frame(TEXT, extended::request(&headers).as_bytes());
+        let close = websocket::frame(CLOSE, &websocket::close_payload(4000, "bye"));
+        let mut client = extended::begin(&gateway, AMQP_PATH);
+        client.send(&[request, close].concat());
+        let closed = client.read_to_close();
+        assert_eq!(closed.code, Some(4000), "{closed:?}");
+        client.expect_end(CLOSE_DEADLINE);
+        expect_ending(&gateway, "amqp", "client", "closed", Some(4000));
+        let series = extended::outcome("specification", outcome);
+        assert_eq!(gateway.metric(&series), 1.0);
+    }
+}
+
+/// Both handshakes of a session are counted, each once and with its time.
+#[test]
+fn both_handshakes_are_counted_once() {
+    let (_broker, gateway) = open_to_all("");
+    let mut client = extended::begin(&gateway, AMQP_PATH);
+    assert_eq!(extended::ask(&mut client, &[]).status, 101);
+    client.send_close(1000, "");
+    client.read_to_close();
+    gateway.wait_nothing_left();
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("smeuse_handshakes_total"), 2.0);
+    for (handshake, dialect) in [("opening", "none"), ("extended", "specification")] {
+        let labels = format!("dialect=\"{dialect}\",handshake=\"{handshake}\"");
+        let accepted = format!("smeuse_handshakes_total{{{labels},outcome=\"accepted\"}}");
+        assert_eq!(metrics.value(&accepted), 1.0, "{accepted}");
+        let times = format!("smeuse_handshake_duration_seconds_count{{{labels}}}");
+        assert_eq!(metrics.value(&times), 1.0, "{times}");
+    }
 }
