@@ -298,6 +298,17 @@ describe("extensions", () => {
       await socket.closed()
     })
 
+    test("that make two messages of one give a page that closes after the first no second", async () => {
+      WebSocket.extensions.register({ name: "acme-twice", agree() {}, fromServer: (message) => [message, message] })
+      try {
+        const socket = open(agreeing(["acme-twice"], (peer) => peer.send("m")), { extensions: ["acme-twice"] })
+        socket.socket.onmessage = () => socket.socket.close()
+        assert.deepEqual((await socket.closed()).map(([type]) => type), ["open", "message", "close"])
+      } finally {
+        WebSocket.extensions.unregister("acme-twice")
+      }
+    })
+
     test("that throw while sending end the socket, and nothing of the message leaves", async () => {
       const received = []
       const socket = open(

@@ -98,6 +98,25 @@ describe("with extensions", () => {
     assert.equal(outbox.bufferedAmount, 0)
   })
 
+  test("one that keeps what it gets is not surprised", async () => {
+    const kept = []
+    const keeping = { name: "x", agree() {}, toServer: (message) => (kept.push(message), message) }
+    const { outbox } = outboxOf({ extensions: [keeping] })
+    outbox.send(bytes(1))
+    outbox.flush()
+    outbox.send(bytes(2))
+    outbox.flush()
+    assert.deepEqual(kept, [bytes(1), bytes(2)])
+  })
+
+  test("one that makes several messages of one does not make them count more", () => {
+    const doubling = { name: "x", agree() {}, toServer: (message) => [message, message] }
+    const { outbox, native } = outboxOf({ extensions: [doubling], joins: false })
+    outbox.send("abc")
+    assert.deepEqual(native.sent, ["abc", "abc"])
+    assert.equal(outbox.bufferedAmount, 3)
+  })
+
   test("Blobs are read, and what follows waits its turn, counted all the time", async () => {
     const { outbox, native } = outboxOf({ extensions: [sequence], joins: false })
     const own = bytes(7)

@@ -53,3 +53,18 @@ test("credentials do not follow a redirect", async () => {
   assert.deepEqual(next.sent, ["GET / HTTP/1.1\r\n\r\n"])
   socket.close()
 })
+
+test("an answer of the page that comes after the end is not sent", async () => {
+  let answer
+  const socket = new WebSocket("wss://gateway.test/", [], { extensions: [], login: () => new Promise((resolve) => (answer = resolve)) })
+  const native = ScriptedNative.all.at(-1)
+  native.protocol = native.protocols[0]
+  native.onopen()
+  native.onmessage({ data: "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Application Bearer\r\n\r\n" })
+  await new Promise(setImmediate)
+  native.onclose({ code: 4105, reason: "", wasClean: true })
+  assert.equal(socket.readyState, 3)
+  answer({ token: "hunter2" })
+  await new Promise(setImmediate)
+  assert.equal(native.sent.length, 1)
+})

@@ -234,6 +234,7 @@ describe("a redirect", () => {
     const socket = open(to("/nothing"))
     assert.deepEqual(await socket.closed(), [["error", 3], ["close", 1006, "", false]])
     assert.deepEqual(socket.openings(), [[HANDSHAKE]])
+    assert.deepEqual(server.openings.filter(({ path }) => path === "/nothing").map(({ offered }) => offered), [[HANDSHAKE]])
   })
 })
 
