@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use actix_web::guard;
 use actix_web::http::header;
 use actix_web::web;
 use actix_web::web::Bytes;
@@ -86,9 +87,10 @@ impl Library {
     pub fn serve(&self, application: &mut ServiceConfig) {
         for (path, asset) in &self.assets {
             let asset = asset.clone();
+            let reads = guard::Any(guard::Get()).or(guard::Head());
             application.route(
                 path,
-                web::get().to(move |request: HttpRequest| {
+                web::route().guard(reads).to(move |request: HttpRequest| {
                     let answer = answer(&asset, &request);
                     async move { answer }
                 }),

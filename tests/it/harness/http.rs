@@ -47,7 +47,15 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> io::Resu
         socket,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     )?;
-    read_response(&mut socket)
+    match method {
+        // RFC 9110 section 9.3.2: the head of an answer to GET, and nothing behind it.
+        "HEAD" => {
+            let mut response = read_head(&mut socket)?;
+            socket.read_to_string(&mut response.body)?;
+            Ok(response)
+        }
+        _ => read_response(&mut socket),
+    }
 }
 
 /// Reads a head without taking a byte more than it, then the body. A 101 has no body.
@@ -55,6 +63,14 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> io::Resu
 /// # Errors
 /// The socket's error, its end before the head is complete, or a head that is not HTTP.
 pub(crate) fn read_response(stream: &mut impl Read) -> io::Result<Response> {
+    let mut response = read_head(stream)?;
+    if response.status != 101 {
+        response.body = read_body(stream, &response)?;
+    }
+    Ok(response)
+}
+
+fn read_head(stream: &mut impl Read) -> io::Result<Response> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -83,15 +99,11 @@ pub(crate) fn read_response(stream: &mut impl Read) -> io::Result<Response> {
             .ok_or_else(|| invalid("a header line without colon"))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut response = Response {
+    Ok(Response {
         status,
         headers,
         body: String::new(),
-    };
-    if status != 101 {
-        response.body = read_body(stream, &response)?;
-    }
-    Ok(response)
+    })
 }
 
 fn read_body(stream: &mut impl Read, head: &Response) -> io::Result<String> {
