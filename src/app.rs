@@ -285,8 +285,9 @@ fn reload(
     for (_, upstream) in &parts.upstreams {
         failures.extend(upstream.reload().err());
     }
-    for login in parts.gate.logins.iter().flatten() {
-        failures.extend(login.reload().err());
+    for (name, login) in parts.gate.names.iter().zip(&parts.gate.logins) {
+        let failure = login.as_ref().and_then(|login| login.reload().err());
+        failures.extend(failure.map(|text| format!("services.{name}.login.{text}")));
     }
     for failure in &failures {
         error!(detail = %failure, "reload failed, the old setting stays");

@@ -15,8 +15,10 @@ use crate::handshake;
 use crate::handshake::config::Kind;
 use crate::handshake::config::Service;
 use crate::logging;
+use crate::pipeline::metrics::OTHER;
 use crate::relay;
 use crate::web;
+use crate::wire::websocket::header::parse_tokens;
 
 mod contract;
 mod environment;
@@ -107,6 +109,12 @@ impl Settings {
     ///
     /// The first that is not.
     pub fn check_extensions(&self, known: &[&str]) -> Result<(), ConfigError> {
+        let is_fit =
+            |name: &&&str| matches!(parse_tokens([**name]).as_deref(), Ok([_])) && **name != OTHER;
+        if let Some(name) = known.iter().find(|name| !is_fit(name)) {
+            let reason = format!("{name:?} cannot be the name of an extension");
+            return Err(ConfigError::new(None, None, reason));
+        }
         for service in &self.services {
             let unknown = |name: &&String| !known.contains(&name.as_str());
             if let Some(name) = service.extensions.iter().find(unknown) {

@@ -19,8 +19,10 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
             return Some(format!("listen.{text}"));
         }
     }
-    if let Err(text) = Library::load(&settings.web, &settings.services) {
-        return Some(text);
+    if settings.web.library {
+        if let Err(text) = Library::load(&settings.web, &settings.services) {
+            return Some(text);
+        }
     }
     for service in &settings.services {
         if let Some(Err(text)) = service.login.as_ref().map(Login::load) {

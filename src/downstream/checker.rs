@@ -1,12 +1,17 @@
-//! Checking credentials: dear on purpose, so it happens beside the workers' threads, few at a time, and with a queue
-//! that has an end.
+//! Checking credentials: dear on purpose, so it happens beside the workers' threads, few at a time, with a queue that
+//! has an end and a share of it for each address.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task;
+use tokio::time;
 use tracing::error;
 
 use crate::handshake::extended::Verdict;
@@ -18,8 +23,8 @@ use crate::handshake::Login;
 #[derive(Debug)]
 pub struct Checker {
     places: Arc<Semaphore>,
-    /// Those that are being checked, and those that wait.
-    present: AtomicUsize,
+    /// Those that are being checked, those that wait, and those whose wrong answer is held back, by address.
+    present: Mutex<HashMap<IpAddr, usize>>,
 }
 
 impl Default for Checker {
@@ -28,17 +33,39 @@ impl Default for Checker {
         Self {
             // One core is left for the sessions that are open.
             places: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
-            present: AtomicUsize::new(0),
+            present: Mutex::default(),
         }
     }
 }
 
 impl Checker {
-    /// Checks credentials. [`Verdict::Unavailable`] at once where [`PRESENT_MAX`] others are there already.
-    pub async fn check(&self, login: Arc<Login>, credentials: Credentials) -> Verdict {
-        let Some(_present) = self.enter() else {
+    /// Checks credentials that a client at `address` (as
+    /// [`limit_key`](crate::downstream::address::limit_key) names it) has sent.
+    ///
+    /// [`Verdict::Unavailable`] at once where [`PRESENT_MAX`] others are there already, or [`PRESENT_OF_ADDRESS`] of
+    /// this address. [`Verdict::Refused`] comes after [`WRONG_DELAY`], for which the address keeps its place: that is
+    /// the limit on guessing, whatever number of sessions it is spread over.
+    pub async fn check(
+        &self,
+        login: Arc<Login>,
+        credentials: Credentials,
+        address: IpAddr,
+    ) -> Verdict {
+        let Some(_present) = self.enter(address) else {
             return Verdict::Unavailable;
         };
+        let verdict = if login.is_dear(&credentials) {
+            self.check_dear(login, credentials).await
+        } else {
+            translated(login.verify(&credentials))
+        };
+        if verdict == Verdict::Refused {
+            time::sleep(WRONG_DELAY).await;
+        }
+        verdict
+    }
+
+    async fn check_dear(&self, login: Arc<Login>, credentials: Credentials) -> Verdict {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return Verdict::Unavailable;
         };
@@ -48,9 +75,7 @@ impl Checker {
             login.verify(&credentials)
         });
         match checked.await {
-            Ok(login::Verdict::Accepted(principal)) => Verdict::Accepted(principal),
-            Ok(login::Verdict::Refused) => Verdict::Refused,
-            Ok(login::Verdict::Forbidden(_)) => Verdict::Forbidden,
+            Ok(verdict) => translated(verdict),
             Err(error) => {
                 error!(%error, "credentials could not be checked");
                 Verdict::Unavailable
@@ -58,19 +83,83 @@ impl Checker {
         }
     }
 
-    fn enter(&self) -> Option<Present<'_>> {
-        let present = Present(&self.present);
-        (self.present.fetch_add(1, Ordering::Relaxed) < PRESENT_MAX).then_some(present)
+    fn enter(&self, address: IpAddr) -> Option<Present<'_>> {
+        let mut present = self.lock();
+        let total: usize = present.values().sum();
+        let of_address = present.get(&address).copied().unwrap_or_default();
+        if total >= PRESENT_MAX || of_address >= PRESENT_OF_ADDRESS {
+            return None;
+        }
+        present.insert(address, of_address + 1);
+        Some(Present {
+            checker: self,
+            address,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Present<'a>(&'a AtomicUsize);
+fn translated(verdict: login::Verdict) -> Verdict {
+    match verdict {
+        login::Verdict::Accepted(principal) => Verdict::Accepted(principal),
+        login::Verdict::Refused => Verdict::Refused,
+        login::Verdict::Forbidden(_) => Verdict::Forbidden,
+    }
+}
+
+struct Present<'a> {
+    checker: &'a Checker,
+    address: IpAddr,
+}
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut present = self.checker.lock();
+        let left = present.get(&self.address).map_or(0, |count| count - 1);
+        if left == 0 {
+            present.remove(&self.address);
+        } else {
+            present.insert(self.address, left);
+        }
     }
 }
 
 /// Credentials that are checked or wait: a few seconds' work. Who comes later is better off trying again.
 const PRESENT_MAX: usize = 64;
+
+/// Of one address, so that it cannot keep all others from logging in; enough for the tabs of a browser that come back
+/// together. With [`WRONG_DELAY`] it is also the number of guesses a second.
+const PRESENT_OF_ADDRESS: usize = 8;
+
+/// Nobody types a second time within a second.
+const WRONG_DELAY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_all_have_a_limit() {
+        let checker = Checker::default();
+        let mut present: Vec<_> = (0..PRESENT_OF_ADDRESS)
+            .map(|_| checker.enter(address(0)).unwrap())
+            .collect();
+        assert!(checker.enter(address(0)).is_none());
+        for other in 1..u8::try_from(PRESENT_MAX / PRESENT_OF_ADDRESS).unwrap() {
+            present.extend((0..PRESENT_OF_ADDRESS).map(|_| checker.enter(address(other)).unwrap()));
+        }
+        assert_eq!(present.len(), PRESENT_MAX);
+        assert!(checker.enter(address(99)).is_none());
+        present.remove(0);
+        drop(checker.enter(address(99)).unwrap());
+        drop(present);
+        assert!(checker.lock().is_empty());
+    }
+}

@@ -27,7 +27,10 @@ pub fn close(ending: &Ending) -> Close {
         Ending::LoginRefused(_) => (Some(LOGIN_REFUSED), false),
         Ending::Forbidden(_) => (Some(FORBIDDEN), false),
         Ending::ExtensionRequired(_) => (Some(EXTENSION_REQUIRED), false),
-        Ending::ExtensionFailed { close_code, .. } => (Some(*close_code), false),
+        // A code means the same wherever it comes from.
+        Ending::ExtensionFailed { close_code, .. } => {
+            (Some(*close_code), *close_code == CLIENT_SILENT)
+        }
         Ending::WebSocketViolation(violation) => (Some(violation.close_code()), false),
         Ending::TextMessage => (Some(CloseCode::UNSUPPORTED_DATA), false),
         Ending::NotAmqp | Ending::VersionRefused => (Some(CloseCode::PROTOCOL_ERROR), false),
@@ -144,6 +147,7 @@ mod tests {
             };
             let advice = match ending {
                 Ending::BrokerClosed { .. } => "after 320",
+                Ending::ExtensionFailed { .. } => "after 4101",
                 _ if reconnect => "yes",
                 _ => "no",
             };

@@ -27,6 +27,7 @@ use crate::downstream::Sessions;
 use crate::drain;
 use crate::handshake;
 use crate::handshake::config::Deadlines;
+use crate::handshake::config::Negotiation;
 use crate::handshake::extended::Verdict;
 use crate::handshake::login::Credentials;
 use crate::handshake::metrics::InProgress;
@@ -53,8 +54,12 @@ pub enum Backend {
 }
 
 /// What an opening handshake without the extended one says to a client that is not known.
-fn without_credentials(login: &Login, wrong: bool) -> Refusal {
-    let challenges = login.challenges_of_opening();
+fn without_credentials(login: &Login, service: &Service, wrong: bool) -> Refusal {
+    let challenges = match service.negotiation {
+        // There is no other handshake in which the rest could be asked.
+        Negotiation::Combined => login.challenges(),
+        Negotiation::Auto | Negotiation::Double => login.challenges_of_opening(),
+    };
     match (challenges.is_empty(), wrong) {
         (true, false) => Refusal::ExtendedHandshakeRequired,
         (true, true) => Refusal::CredentialsRefused,
@@ -270,7 +275,7 @@ impl Gate {
         let agreement = if opening.is_extended() {
             None
         } else {
-            Some(self.agree_at_once(&opening).await?)
+            Some(self.agree_at_once(&opening, client.ip()).await?)
         };
         Ok(Admission {
             opening,
@@ -281,7 +286,7 @@ impl Gate {
     }
 
     /// Agrees on everything in the opening handshake.
-    async fn agree_at_once(&self, opening: &Opening) -> Result<Agreement, Refusal> {
+    async fn agree_at_once(&self, opening: &Opening, client: IpAddr) -> Result<Agreement, Refusal> {
         let service = &self.services[opening.service];
         if let Some(redirect) = &service.redirect {
             let location = redirect.location(opening.query.as_deref())?;
@@ -291,15 +296,18 @@ impl Gate {
         }
         let mut principal = None;
         if let Some(login) = &self.logins[opening.service] {
-            let authorization = opening.authorization.as_deref();
-            let verdict = match authorization.map(|value| login.read(value)) {
-                None => return Err(without_credentials(login, false)),
-                Some(Ok(credentials)) => self.check(opening.service, login, credentials).await,
+            let authorization = opening.authorization.as_ref();
+            let verdict = match authorization.map(|value| login.read(value.expose())) {
+                None => return Err(without_credentials(login, service, false)),
+                Some(Ok(credentials)) => {
+                    self.check(opening.service, login, credentials, client)
+                        .await
+                }
                 Some(Err(_)) => Verdict::Refused,
             };
             principal = match verdict {
                 Verdict::Accepted(principal) => Some(principal),
-                Verdict::Refused => return Err(without_credentials(login, true)),
+                Verdict::Refused => return Err(without_credentials(login, service, true)),
                 Verdict::Forbidden => return Err(Refusal::Forbidden),
                 Verdict::Unavailable => return Err(Refusal::LoginUnavailable),
             };
@@ -320,8 +328,11 @@ impl Gate {
         service: usize,
         login: &Arc<Login>,
         credentials: Credentials,
+        client: IpAddr,
     ) -> Verdict {
-        let verdict = self.checker.check(Arc::clone(login), credentials).await;
+        let address = address::limit_key(client);
+        let checked = self.checker.check(Arc::clone(login), credentials, address);
+        let verdict = checked.await;
         self.handshakes.logged_in(&self.names[service], &verdict);
         verdict
     }
@@ -338,7 +349,7 @@ impl Gate {
         client: SocketAddr,
         took: Duration,
     ) {
-        self.handshakes.refused(Which::Opening, refusal, took);
+        self.handshakes.refused(which(refusal), refusal, took);
         let limit = match refusal {
             Refusal::TooManySessions => Some("sessions"),
             Refusal::TooManySessionsFromAddress => Some("sessions_per_address"),
@@ -356,6 +367,20 @@ impl Gate {
             detail = %refusal,
             "handshake refused"
         );
+    }
+}
+
+/// Which handshake a refusal belongs to: what is decided once the opening itself is right, is decided for both in one.
+fn which(refusal: &Refusal) -> Which {
+    match refusal {
+        Refusal::ExtensionMalformed { .. }
+        | Refusal::ExtensionRequired { .. }
+        | Refusal::CredentialsRequired { .. }
+        | Refusal::CredentialsWrong { .. }
+        | Refusal::CredentialsRefused
+        | Refusal::Forbidden
+        | Refusal::LoginUnavailable => Which::Combined,
+        _ => Which::Opening,
     }
 }
 

@@ -222,6 +222,9 @@ impl Listener {
             .configure(move |config| {
                 for path in gate.services.iter().flat_map(|service| &service.paths) {
                     config.route(path, web::to(no_upgrade));
+                    // The published Kaazing client for Java asks this before it opens, and gives up on anything but 200.
+                    let cookies = format!("{path}/;e/cookies");
+                    config.route(&cookies, web::get().to(HttpResponse::Ok));
                 }
                 pages(config);
             })

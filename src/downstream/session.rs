@@ -290,8 +290,7 @@ impl<S: Socket> Session<S> {
 
     /// Whether so much waits for the client that it may not ask for more, such as answers to pings.
     fn answers_wait(&self) -> bool {
-        let waiting = self.outbox.len() + self.waits.behind_message.len();
-        waiting > 2 * self.gate.websocket.window_bytes
+        self.outbox.len() > 2 * self.gate.websocket.window_bytes
     }
 
     fn take_early(&mut self, ctx: &mut actix::Context<Self>) {

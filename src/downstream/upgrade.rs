@@ -127,7 +127,7 @@ pub fn response(refusal: &Refusal) -> Response<String> {
     for (name, value) in refusal.headers() {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
-            headers.insert(name, value);
+            headers.append(name, value);
         }
     }
     response

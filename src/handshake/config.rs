@@ -103,6 +103,11 @@ impl Service {
             ));
         }
         for path in &self.paths {
+            if path.starts_with(RESERVED) {
+                return Err(format!(
+                    "services.{name}.paths: {path:?} begins with {RESERVED}, which is the library's"
+                ));
+            }
             if let Some(fault) = path_fault(path) {
                 return Err(format!("services.{name}.paths: {path:?} {fault}"));
             }
@@ -117,6 +122,16 @@ impl Service {
     }
 
     fn validate_handshake(&self) -> Result<(), String> {
+        for (key, names) in [
+            ("extensions", &self.extensions),
+            ("require_extensions", &self.require_extensions),
+            ("page_extensions", &self.page_extensions),
+        ] {
+            let mut earlier = names.iter().enumerate();
+            if let Some((_, name)) = earlier.find(|(index, name)| names[..*index].contains(name)) {
+                return Err(format!("{key}: {name:?} is there twice"));
+            }
+        }
         for name in &self.require_extensions {
             if !self.extensions.contains(name) {
                 return Err(format!(
@@ -135,10 +150,27 @@ impl Service {
             if !self.extensions.contains(name) {
                 return Err(format!("page_extensions: {name:?} is not among extensions"));
             }
+            // A page sees no native Ping or Pong, and would close for want of them.
+            let has_signs = self.page_extensions.iter().any(|other| other == PING_PONG);
+            if name == IDLE_TIMEOUT && !has_signs {
+                return Err(format!(
+                    "page_extensions: {IDLE_TIMEOUT:?} needs {PING_PONG:?} beside it"
+                ));
+            }
         }
         let is_off = self.idle_timeout.is_zero();
         if !is_off && !(IDLE_TIMEOUT_MIN..=IDLE_TIMEOUT_MAX).contains(&self.idle_timeout) {
             return Err("idle_timeout: must be zero, or from 100ms to one day".to_owned());
+        }
+        if is_off
+            && self
+                .require_extensions
+                .iter()
+                .any(|name| name == IDLE_TIMEOUT)
+        {
+            return Err(format!(
+                "require_extensions: {IDLE_TIMEOUT:?} is declined while idle_timeout is zero"
+            ));
         }
         if let Some(login) = &self.login {
             login.validate().map_err(|text| format!("login.{text}"))?;
@@ -296,14 +328,16 @@ pub fn same_path(one: &str, other: &str) -> bool {
 }
 
 /// The extensions of every service that does not say otherwise.
-const SHIPPED_EXTENSIONS: [&str; 3] = [
-    "x-kaazing-ping-pong",
-    "x-kaazing-idle-timeout",
-    "smeuse-sequence",
-];
+const SHIPPED_EXTENSIONS: [&str; 3] = [PING_PONG, IDLE_TIMEOUT, "smeuse-sequence"];
+
+const PING_PONG: &str = "x-kaazing-ping-pong";
+const IDLE_TIMEOUT: &str = "x-kaazing-idle-timeout";
+
+/// Where the browser library is served.
+const RESERVED: &str = "/_smeuse/";
 
 /// Those that make a page notice, and be noticed, when it is cut off.
-const PAGE_EXTENSIONS: [&str; 2] = ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"];
+const PAGE_EXTENSIONS: [&str; 2] = [IDLE_TIMEOUT, PING_PONG];
 
 /// Ten messages a second to a silent client; less is a wrong unit.
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_millis(100);

@@ -11,6 +11,7 @@ use crate::handshake::opening::Opening;
 use crate::handshake::opening::EXTENDED_HANDSHAKE;
 use crate::handshake::refusal::Refusal;
 use crate::pipeline::Catalogue;
+use crate::upstream::config::Secret;
 use crate::wire::extended;
 use crate::wire::extended::Request;
 use crate::wire::extended::Response;
@@ -65,7 +66,7 @@ pub struct Extended {
     /// The names of the extensions in the opening.
     extensions: Vec<String>,
     /// Credentials in the opening, which count until others come.
-    authorization: Option<String>,
+    authorization: Option<Secret>,
     challenges: u32,
     state: State,
 }
@@ -155,11 +156,14 @@ impl Extended {
             (Dialect::Specification, _) => Step::Send(Vec::new(), Next::Request),
             (Dialect::Legacy, None) => Step::Send(vec![extended::PROCEED.to_vec()], Next::Request),
             (Dialect::Legacy, Some(redirect)) => {
-                let refusal = match redirect.location(self.query.as_deref()) {
-                    Ok(location) => Refusal::Redirected { location },
-                    Err(refusal) => refusal,
-                };
-                self.refuse(refusal)
+                match redirect.location(self.query.as_deref()) {
+                    Ok(location) => self.refuse(Refusal::Redirected { location }),
+                    // No response is due before the request.
+                    Err(refusal) => {
+                        self.state = State::Over;
+                        Step::Send(Vec::new(), Next::End(refusal))
+                    }
+                }
             }
         }
     }
@@ -212,13 +216,13 @@ impl Extended {
         let Some(login) = context.login else {
             return self.agree(asked, None, context);
         };
-        let own = single(&request, AUTHORIZATION)?.map(str::to_owned);
+        let own = single(&request, AUTHORIZATION)?.map(Secret::new);
         // Those of the opening are tried once, or not at all.
         let of_opening = self.authorization.take();
         let Some(authorization) = own.or(of_opening) else {
             return Ok(self.challenge(context, false));
         };
-        match login.read(&authorization) {
+        match login.read(authorization.expose()) {
             Ok(credentials) => {
                 self.state = State::ExpectVerdict(asked);
                 Ok(Step::Check(credentials))
@@ -336,13 +340,9 @@ impl Extended {
             (Dialect::Legacy, Refusal::Redirected { location }) => {
                 vec![extended::redirect(location)]
             }
-            // Behind a 401 the published JavaScript client shows its page what the Close frame says, and loses that
-            // of every other response.
-            (Dialect::Legacy, Refusal::CredentialsRefused | Refusal::Forbidden)
-                if self.challenges > 0 =>
-            {
-                Vec::new()
-            }
+            // Behind a 401 the published JavaScript client shows its page what a bare Close frame says, and hides that
+            // frame behind any other response.
+            (Dialect::Legacy, _) if self.challenges > 0 => Vec::new(),
             _ => self.framed(&refusal),
         };
         Step::Send(messages, Next::End(refusal))

@@ -107,6 +107,12 @@ impl Login {
             .read(parameters)
     }
 
+    /// Whether [`verify`](Self::verify) is expensive for these credentials.
+    pub fn is_dear(&self, credentials: &Credentials) -> bool {
+        let mut schemes = self.schemes.iter();
+        schemes.any(|scheme| scheme.name() == credentials.scheme() && scheme.is_dear())
+    }
+
     /// Decides about credentials, now. Expensive; see [`Login`].
     pub fn verify(&self, credentials: &Credentials) -> Verdict {
         self.verify_at(credentials, machine::now())

@@ -198,9 +198,10 @@ const ACCEPTED: &str = "accepted";
 /// The outcome without an answer of the gateway's: the client left, was too slow, or sent what is not HTTP.
 const ABANDONED: &str = "abandoned";
 
-/// From a handshake on the same machine to one at the end of every patience, in seconds.
-const DURATION_BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+/// From a handshake on the same machine to one in which a person looks for a password, in seconds.
+const DURATION_BUCKETS: [f64; 17] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 180.0,
 ];
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::handshake::headers::Headers;
 use crate::handshake::origin::is_allowed;
 use crate::handshake::origin::Authority;
 use crate::handshake::refusal::Refusal;
+use crate::upstream::config::Secret;
 use crate::wire::websocket::header::has_token;
 use crate::wire::websocket::header::parse_offers;
 use crate::wire::websocket::header::parse_tokens;
@@ -49,8 +50,8 @@ pub struct Opening {
     pub offered: Vec<String>,
     /// The query, which the extended handshake reads.
     pub query: Option<String>,
-    /// The value of `Authorization`, where there is one.
-    pub authorization: Option<String>,
+    /// The value of `Authorization`, where there is one and the service asks for it.
+    pub authorization: Option<Secret>,
 }
 
 impl Opening {
@@ -96,7 +97,10 @@ pub fn negotiate(request: &OpeningRequest<'_>, services: &[Service]) -> Result<O
         parse_offers(texts(headers, EXTENSIONS)?).map_err(|error| malformed(EXTENSIONS, &error))?;
     let offered =
         parse_tokens(texts(headers, PROTOCOL)?).map_err(|error| malformed(PROTOCOL, &error))?;
-    let authorization = single(headers, AUTHORIZATION)?;
+    let authorization = match service.login {
+        Some(_) => single(headers, AUTHORIZATION)?,
+        None => None,
+    };
     let subprotocol = choose(service, &offered)?.map(str::to_owned);
     let is_own = |token: &String| token != EXTENDED_HANDSHAKE;
     Ok(Opening {
@@ -106,7 +110,7 @@ pub fn negotiate(request: &OpeningRequest<'_>, services: &[Service]) -> Result<O
         offers,
         offered: offered.into_iter().filter(is_own).collect(),
         query: request.query.map(str::to_owned),
-        authorization: authorization.map(str::to_owned),
+        authorization: authorization.map(Secret::new),
     })
 }
 

@@ -20,11 +20,13 @@ use crate::ending::Ending;
 use crate::pipeline::link::Activity;
 use crate::pipeline::link::Claims;
 use crate::pipeline::link::Content;
+use crate::pipeline::link::Data;
 use crate::pipeline::link::Link;
 use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::metrics::Direction;
 use crate::pipeline::metrics::Figures;
+use crate::relay::Batch;
 
 /// One step through the pipeline: to the next link, or out of the last one to the session.
 #[derive(Debug, Message)]
@@ -46,6 +48,8 @@ pub enum Request {
     Sign(SignOfLife),
     /// End.
     End(Ending),
+    /// End: the link is gone, and with it what was inside.
+    Broken,
 }
 
 /// The session is over.
@@ -56,8 +60,8 @@ pub struct Ended(pub Ending);
 /// The shell of one link.
 #[derive(Debug)]
 pub struct LinkActor {
-    /// None once it has failed, or the session is over.
-    link: Option<Box<dyn Link>>,
+    link: Box<dyn Link>,
+    state: State,
     figures: Arc<Figures>,
     claims: Rc<Cell<Claims>>,
     activity: Rc<Activity>,
@@ -67,6 +71,17 @@ pub struct LinkActor {
     towards_client: Recipient<Passage>,
     session: Recipient<Request>,
     timer: Option<SpawnHandle>,
+}
+
+/// How far a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Working,
+    /// It has ended the session. What the client still says is dropped; what the client is still told, AMQP's
+    /// farewell above all, goes its ordinary way.
+    Failed,
+    /// The session is over.
+    Over,
 }
 
 /// Where a link stands.
@@ -89,7 +104,8 @@ impl LinkActor {
     pub fn new(link: Box<dyn Link>, figures: Arc<Figures>, place: Place) -> Self {
         figures.session_began();
         Self {
-            link: Some(link),
+            link,
+            state: State::Working,
             figures,
             claims: place.claims,
             activity: place.activity,
@@ -108,29 +124,19 @@ impl LinkActor {
             credit,
         } = passage;
         let mut output = Output::at(Instant::now());
-        if let Some(link) = &mut self.link {
-            for content in contents {
-                match (content, direction) {
-                    (Content::Sign(sign), _) => link.sign_of_life(sign, &mut output),
-                    (Content::Data(batch), _) => {
-                        let began = Instant::now();
-                        let messages = batch.pieces.iter().filter(|piece| piece.last).count();
-                        let bytes = batch.len();
-                        match direction {
-                            Direction::FromClient => link.from_client(batch, &mut output),
-                            Direction::ToClient => link.to_client(batch, &mut output),
-                        }
-                        let took = began.elapsed();
-                        self.figures.handled(direction, messages, bytes, took);
-                    }
-                }
-                if output.failure.is_some() {
-                    break;
-                }
+        for content in contents {
+            if direction == Direction::FromClient
+                && (self.state != State::Working || output.failure.is_some())
+            {
+                break;
+            }
+            match content {
+                Content::Sign(sign) => self.link.sign_of_life(sign, &mut output),
+                Content::Data(batch) => self.hand(batch, direction, &mut output),
             }
         }
         let passed = std::mem::take(&mut output.passed);
-        self.settle(output, direction);
+        self.settle(output);
         self.send(Passage {
             direction,
             contents: passed,
@@ -138,10 +144,22 @@ impl LinkActor {
         });
     }
 
+    fn hand(&mut self, batch: Batch, direction: Direction, output: &mut Output) {
+        let began = Instant::now();
+        let messages = batch.pieces.iter().filter(|piece| piece.last).count();
+        let bytes = batch.len();
+        match direction {
+            Direction::FromClient => self.link.from_client(batch, output),
+            Direction::ToClient => self.link.to_client(batch, output),
+        }
+        let took = began.elapsed();
+        self.figures.handled(direction, messages, bytes, took);
+    }
+
     /// Does everything that an output asks for but passing on.
-    fn settle(&mut self, output: Output, direction: Direction) {
-        for kind in output.controls {
-            self.figures.control_frame(kind.0, kind.1);
+    fn settle(&mut self, output: Output) {
+        for (direction, kind) in output.controls {
+            self.figures.control_frame(direction, kind);
         }
         if let Some(took) = output.round_trip {
             self.figures.round_trip(took);
@@ -157,18 +175,24 @@ impl LinkActor {
         if let Some(sign) = output.wanted {
             self.ask(Request::Sign(sign));
         }
-        if let Some(failure) = output.failure {
+        if let (Some(failure), State::Working) = (output.failure, self.state) {
+            self.state = State::Failed;
             self.figures.failed(failure.reason);
             self.ask(Request::End(Ending::ExtensionFailed {
                 extension: self.figures.extension().to_owned(),
                 text: failure.text,
                 close_code: failure.close_code,
             }));
-            self.link = None;
         }
-        let _ = direction;
-        let claims = self.link.as_ref().map(|link| link.claims());
-        self.claims.set(claims.unwrap_or(Claims::EVERYTHING));
+        let claims = self.link.claims();
+        self.claims.set(match self.state {
+            State::Working => claims,
+            // So that nothing of the client's goes past it.
+            State::Failed | State::Over => Claims {
+                data: Data::Everything,
+                ..claims
+            },
+        });
     }
 
     #[expect(
@@ -194,19 +218,16 @@ impl LinkActor {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(link) = &mut self.link else {
+        if self.state != State::Working {
             return;
-        };
+        }
         let now = Instant::now();
         let mut output = Output::at(now);
-        let next = link.time_passed(now, &self.activity, &mut output);
-        let passed = std::mem::take(&mut output.passed);
-        self.settle(output, Direction::ToClient);
-        debug_assert!(
-            passed.is_empty(),
-            "time brings nothing that could be passed on"
-        );
-        if let (Some(next), true) = (next, self.link.is_some()) {
+        let next = self.link.time_passed(now, &self.activity, &mut output);
+        // There is nothing at hand that could be passed on.
+        output.passed.clear();
+        self.settle(output);
+        if let (Some(next), State::Working) = (next, self.state) {
             let wait = next.saturating_duration_since(now).max(SHORTEST_WAIT);
             self.timer = Some(ctx.run_later(wait, |actor, ctx| actor.time_passed(ctx)));
         }
@@ -225,8 +246,9 @@ impl Actor for LinkActor {
 impl Drop for LinkActor {
     fn drop(&mut self) {
         self.figures.session_ended();
-        if self.link.is_some() {
-            self.ask(Request::End(Ending::Bug("an extension stopped by itself")));
+        if self.state != State::Over {
+            self.figures.failed("panic");
+            self.ask(Request::Broken);
         }
     }
 }
@@ -243,9 +265,10 @@ impl Handler<Ended> for LinkActor {
     type Result = ();
 
     fn handle(&mut self, Ended(ending): Ended, ctx: &mut Self::Context) {
-        if let Some(mut link) = self.link.take() {
-            link.ended(&ending);
+        if self.state == State::Working {
+            self.link.ended(&ending);
         }
+        self.state = State::Over;
         ctx.stop();
     }
 }

@@ -34,6 +34,8 @@ pub struct Pipeline {
     activity: Rc<Activity>,
     from_client: Lane,
     to_client: Lane,
+    /// A link is gone: nothing can pass any more.
+    is_broken: bool,
 }
 
 /// A link as the session sees it.
@@ -90,6 +92,7 @@ impl Pipeline {
             activity,
             from_client: Lane::default(),
             to_client: Lane::default(),
+            is_broken: false,
         }
     }
 
@@ -162,6 +165,18 @@ impl Pipeline {
             Direction::ToClient => &mut self.to_client,
         };
         lane.inside = lane.inside.saturating_sub(1);
+    }
+
+    /// A link is gone, and with it what was inside.
+    pub fn break_off(&mut self) {
+        self.is_broken = true;
+        self.from_client = Lane::default();
+        self.to_client = Lane::default();
+    }
+
+    /// Whether a link is gone, so that data can neither pass nor go past.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Whether something is inside.

@@ -242,7 +242,7 @@ impl Figures {
 }
 
 /// The label of every name that the catalogue does not have.
-const OTHER: &str = "other";
+pub const OTHER: &str = "other";
 
 /// From a batch that is only looked at to one of 64 KiB that is compressed, in seconds.
 const PROCESSING_BUCKETS: [f64; 10] = [1e-7, 5e-7, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 1e-2];

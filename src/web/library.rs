@@ -8,7 +8,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use actix_web::guard;
 use actix_web::http::header;
 use actix_web::web;
 use actix_web::web::Bytes;
@@ -87,14 +86,14 @@ impl Library {
     pub fn serve(&self, application: &mut ServiceConfig) {
         for (path, asset) in &self.assets {
             let asset = asset.clone();
-            let reads = guard::Any(guard::Get()).or(guard::Head());
-            application.route(
-                path,
-                web::route().guard(reads).to(move |request: HttpRequest| {
-                    let answer = answer(&asset, &request);
-                    async move { answer }
-                }),
-            );
+            let handler = move |request: HttpRequest| {
+                let answer = answer(&asset, &request);
+                async move { answer }
+            };
+            let resource = web::resource(path.as_str())
+                .route(web::get().to(handler.clone()))
+                .route(web::head().to(handler));
+            application.service(resource);
         }
     }
 }
@@ -148,7 +147,12 @@ fn modules(folder: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
         let Some(name) = name.filter(|name| is_module_name(name)) else {
             continue;
         };
-        if path.metadata()?.len() > MODULE_BYTES {
+        let metadata = path.metadata()?;
+        // Opening a named pipe would wait for a writer.
+        if !metadata.is_file() {
+            continue;
+        }
+        if metadata.len() > MODULE_BYTES {
             return Err(io::Error::other(format!(
                 "{name} has more than {MODULE_BYTES} bytes"
             )));
@@ -173,7 +177,7 @@ fn answer(asset: &Asset, request: &HttpRequest) -> HttpResponse {
     let known = request.headers().get(header::IF_NONE_MATCH);
     let is_known = known
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').any(|known| known.trim() == etag));
+        .is_some_and(|value| value.split(',').any(|known| is_same(known.trim(), &etag)));
     let mut response = if is_known {
         HttpResponse::NotModified()
     } else {
@@ -191,6 +195,11 @@ fn answer(asset: &Asset, request: &HttpRequest) -> HttpResponse {
     response
         .content_type(asset.content_type)
         .body(asset.content.clone())
+}
+
+/// RFC 9110 section 13.1.2: compared weakly, because a proxy that compresses makes strong tags weak.
+fn is_same(known: &str, etag: &str) -> bool {
+    known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag
 }
 
 const CLASSIC: &[u8] = include_bytes!("../../client/dist/smeuse.js");

@@ -4,14 +4,24 @@
 //! Response bytes are those that the published Kaazing clients for JavaScript, Java and iOS can read: CRLF, header
 //! names in canonical case, one space behind the colon, one extension a line.
 
+use std::fmt;
+
 use thiserror::Error;
 
 /// A request of the extended handshake, borrowed from its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// Path and query of the request line, where there is one.
+    /// Path and query of the request line, where there is one. The opening's path counts: a client that was sent
+    /// elsewhere names the old one here.
     pub target: Option<&'a str>,
     lines: Vec<(&'a str, &'a str)>,
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Shows no values: one of them may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
 }
 
 /// Why a message is no request; always the client's fault. `Display` is the rest of a sentence that begins with "the

@@ -170,6 +170,11 @@ impl<S: Socket> Session<S> {
     pub(super) fn data_to_client(&mut self, batch: Batch) {
         let credit = batch.len();
         if let Some(pipeline) = self.pipeline_mut() {
+            if pipeline.is_broken() {
+                self.to_client.batch_taken();
+                self.to_client.return_bytes(credit);
+                return;
+            }
             if pipeline.claims(Direction::ToClient, &batch.pieces, batch.bytes()) {
                 pipeline.put_in(Direction::ToClient, Content::Data(batch), credit);
                 return;
@@ -216,6 +221,9 @@ impl<S: Socket> Session<S> {
 
     /// Keeps whole messages of an extension's own until the message that is open ends (RFC 6455 section 5.4).
     fn queue_behind_message(&mut self, batch: &Batch) {
+        if self.phase.close_is_queued() {
+            return;
+        }
         let messages = batch.pieces.iter().filter(|piece| piece.last).count();
         self.count_to_client(batch.len(), messages);
         for (piece, payload) in batch.parts() {
@@ -223,6 +231,9 @@ impl<S: Socket> Session<S> {
             let waiting = &mut self.waits.behind_message;
             waiting.extend_from_slice(&header[..header_len]);
             waiting.extend_from_slice(payload);
+        }
+        if self.waits.behind_message.len() > BEHIND_MESSAGE_MAX {
+            self.leave(Ending::ClientStalled);
         }
     }
 
@@ -232,6 +243,9 @@ impl<S: Socket> Session<S> {
             return;
         }
         if let Some(pipeline) = self.pipeline_mut() {
+            if pipeline.is_broken() {
+                return;
+            }
             if pipeline.claims_signs_of_life() {
                 pipeline.put_in(Direction::ToClient, Content::Sign(sign), 0);
                 self.to_client.spend(0);
@@ -336,9 +350,20 @@ impl<S: Socket> Handler<Request> for Session<S> {
                 self.leave(ending);
                 self.heard_out(Client::Ignored);
             }
+            Request::Broken => {
+                if let Some(pipeline) = self.pipeline_mut() {
+                    pipeline.break_off();
+                }
+                self.leave(Ending::Bug("an extension stopped by itself"));
+                self.heard_out(Client::Ignored);
+            }
         }
     }
 }
+
+/// Bytes of the extensions' own that may wait for the end of a message: thousands of signs of life. A client that lets so
+/// many wait does not end its message, or does not read.
+const BEHIND_MESSAGE_MAX: usize = 64 * 1024;
 
 fn opcode(piece: &Piece) -> FrameOpcode {
     match (piece.first, piece.opcode) {

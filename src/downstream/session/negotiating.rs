@@ -1,7 +1,9 @@
 //! The extended handshake of a session: messages of the client's to the [`Extended`] value, and what it says to the
 //! client, the checker of credentials, the log and the metrics.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
@@ -11,6 +13,7 @@ use actix::fut::WrapFuture;
 use actix::AsyncContext;
 use actix_http::header::HttpDate;
 use tracing::info;
+use zeroize::Zeroizing;
 
 use crate::downstream::registry::Agreed;
 use crate::downstream::session::limits_before_login;
@@ -21,6 +24,7 @@ use crate::downstream::session::Stage;
 use crate::downstream::Gate;
 use crate::ending::Ending;
 use crate::ending::OneLine;
+use crate::handshake;
 use crate::handshake::extended::Context;
 use crate::handshake::extended::Next;
 use crate::handshake::extended::Step;
@@ -39,39 +43,42 @@ use crate::wire::websocket::Opcode;
 use crate::wire::websocket::Piece;
 
 /// An extended handshake and what belongs to it.
-#[derive(Debug)]
 pub(super) struct Extending {
     handshake: Extended,
-    /// The message that is coming, as far as it came.
-    message: Vec<u8>,
+    /// The message that is coming, as far as it came; there may be a password in it.
+    message: Zeroizing<Vec<u8>>,
     began: Instant,
     by: Instant,
     /// Credentials are being checked: it is not the client that is awaited.
     is_checking: bool,
-    outcome: Option<Outcome>,
+    /// The outcome has been counted.
+    is_counted: bool,
     gate: Arc<Gate>,
 }
 
-#[derive(Debug)]
-enum Outcome {
-    Agreed,
-    Refused(Refusal),
+impl fmt::Debug for Extending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extending")
+            .field("handshake", &self.handshake)
+            .finish_non_exhaustive()
+    }
 }
 
-/// The books of the handshake are closed here, whatever ended it.
+/// The books of a handshake that came to no outcome are closed here, whatever ended it.
 impl Drop for Extending {
     fn drop(&mut self) {
-        let which = Which::Extended(self.handshake.dialect());
-        let (metrics, took) = (&self.gate.handshakes, self.began.elapsed());
-        match &self.outcome {
-            Some(Outcome::Agreed) => metrics.accepted(which, took),
-            Some(Outcome::Refused(refusal)) => metrics.refused(which, refusal, took),
-            None => metrics.abandoned(which, took),
-        }
+        self.count(|metrics, which, took| metrics.abandoned(which, took));
     }
 }
 
 impl Extending {
+    fn count(&mut self, outcome: impl FnOnce(&handshake::Metrics, Which, Duration)) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            let which = Which::Extended(self.handshake.dialect());
+            outcome(&self.gate.handshakes, which, self.began.elapsed());
+        }
+    }
+
     /// When the handshake, or its next step, has to be done.
     pub(super) fn by(&self) -> Instant {
         self.by
@@ -97,11 +104,11 @@ impl<S: Socket> Session<S> {
                 let began = Instant::now();
                 self.stage = Stage::Extending(Box::new(Extending {
                     handshake,
-                    message: Vec::new(),
+                    message: Zeroizing::default(),
                     began,
                     by: began + self.gate.deadlines.request_deadline,
                     is_checking: false,
-                    outcome: None,
+                    is_counted: false,
                     gate: Arc::clone(&self.gate),
                 }));
                 self.take_step(step, ctx);
@@ -127,12 +134,13 @@ impl<S: Socket> Session<S> {
             let (part, rest) = bytes.split_at(bytes.len().min(piece.len as usize));
             bytes = rest;
             extending.message.extend_from_slice(part);
-            if !piece.last {
+            // Not even the beginning of a message may come while the answer is awaited.
+            if !piece.last && !extending.is_checking {
                 continue;
             }
             let message = std::mem::take(&mut extending.message);
             // The client cannot have seen the answer to what it sent in the same breath.
-            let is_hasty = index + 1 < pieces.len();
+            let is_hasty = extending.is_checking || index + 1 < pieces.len();
             let step = self.advance(|handshake, context| {
                 if is_hasty {
                     handshake.too_early()
@@ -196,7 +204,8 @@ impl<S: Socket> Session<S> {
             extending.by = Instant::now() + self.gate.deadlines.login_deadline;
         }
         let (gate, service) = (Arc::clone(&self.gate), self.service);
-        let checked = async move { gate.check(service, &login, credentials).await };
+        let client = self.client.ip();
+        let checked = async move { gate.check(service, &login, credentials, client).await };
         let then = |verdict: Verdict, session: &mut Self, ctx: &mut actix::Context<Self>| {
             if session.phase.ending().is_some() {
                 return;
@@ -225,7 +234,7 @@ impl<S: Socket> Session<S> {
 
     fn agreed(&mut self, agreement: Agreement, ctx: &mut actix::Context<Self>) {
         if let Stage::Extending(extending) = &mut self.stage {
-            extending.outcome = Some(Outcome::Agreed);
+            extending.count(|metrics, which, took| metrics.accepted(which, took));
         }
         self.decoder
             .set_limits(limits_before_login(&self.gate, self.service));
@@ -243,7 +252,7 @@ impl<S: Socket> Session<S> {
         );
         let ending = refusal.ending();
         if let Stage::Extending(extending) = &mut self.stage {
-            extending.outcome = Some(Outcome::Refused(refusal));
+            extending.count(|metrics, which, took| metrics.refused(which, &refusal, took));
         }
         self.leave(ending);
     }

@@ -193,10 +193,10 @@ fn the_response_to_the_javascript_client_has_the_length_of_the_java_gateways() {
 fn credentials_of_the_opening_are_tried_once() {
     let lines = r#"login = { users = "USERS", attempts = 1 }"#;
     let mut opening = opening(EXTENDED_HANDSHAKE, None, None);
-    opening.authorization = Some("Basic am9lOndlbGNvbWU=".to_owned());
+    opening.authorization = Some(Secret::new("Basic am9lOndlbGNvbWU="));
     assert_eq!(Gateway::new(&opening, lines).code("\r\n"), "data");
 
-    opening.authorization = Some("Basic am9lOndyb25n".to_owned());
+    opening.authorization = Some(Secret::new("Basic am9lOndyb25n"));
     let mut gateway = Gateway::new(&opening, lines);
     assert_eq!(gateway.code("\r\n"), "credentials");
     assert_eq!(gateway.extended.challenges(), 1);

@@ -60,6 +60,10 @@ impl Scheme for Basic {
         self.is_of_http
     }
 
+    fn is_dear(&self) -> bool {
+        true
+    }
+
     fn answers_to(&self, word: &str) -> bool {
         word.eq_ignore_ascii_case("basic")
     }

@@ -19,6 +19,9 @@ pub(super) trait Scheme: Debug + Send + Sync {
     /// Whether clients understand the challenge in a plain HTTP 401.
     fn is_asked_in_opening(&self) -> bool;
 
+    /// Whether [`verify`](Self::verify) takes the time and memory of a password's hash.
+    fn is_dear(&self) -> bool;
+
     /// Whether an `Authorization` that begins with this word is an answer to the challenge.
     fn answers_to(&self, word: &str) -> bool;
 

@@ -39,6 +39,10 @@ impl Scheme for Token {
         false
     }
 
+    fn is_dear(&self) -> bool {
+        false
+    }
+
     fn answers_to(&self, word: &str) -> bool {
         ["token", "bearer"]
             .iter()

@@ -2,6 +2,7 @@
 //! subprotocol. A request here is a good one with some of its lines replaced.
 
 use super::*;
+use crate::handshake::login;
 
 const GOOD: [(&str, &str); 6] = [
     ("Host", "server.example.com"),
@@ -476,13 +477,32 @@ fn a_service_can_fix_the_number_of_handshakes() {
 }
 
 #[test]
-fn credentials_are_kept_for_whoever_checks_them() {
-    let opening = with(&[("authorization", "Basic eA==")]).unwrap();
-    assert_eq!(opening.authorization.as_deref(), Some("Basic eA=="));
-    assert_eq!(
-        code(with(&[("Authorization", "a"), ("authorization", "b")])),
-        "header_malformed"
-    );
+fn credentials_are_kept_where_the_service_asks_and_never_printed() {
+    let opening = |lines: &[&str], asks: bool| {
+        let mut service = Service::default();
+        service.login = asks.then(|| login::Config::new("users.toml"));
+        let headers = GOOD
+            .iter()
+            .copied()
+            .chain(lines.iter().map(|line| ("authorization", *line)))
+            .map(|(name, value)| (name, value.as_bytes()))
+            .collect();
+        let request = OpeningRequest {
+            method: "GET",
+            path: "/amqp",
+            query: None,
+            http_1_1: true,
+            secure: false,
+            headers: &headers,
+        };
+        negotiate(&request, &[service])
+    };
+    let kept = opening(&["Basic eA=="], true).unwrap();
+    let authorization = kept.authorization.as_ref().map(Secret::expose);
+    assert_eq!(authorization, Some("Basic eA=="));
+    assert!(!format!("{kept:?}").contains("eA=="));
+    assert_eq!(code(opening(&["a", "b"], true)), "header_malformed");
+    assert_eq!(opening(&["a", "b"], false).unwrap().authorization, None);
 }
 
 #[test]

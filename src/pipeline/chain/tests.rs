@@ -85,6 +85,7 @@ impl Letter {
                     close_code: CloseCode(4999),
                 });
             }
+            assert!(bytes != b"panic", "was told to");
             let letter = self.letter.to_string();
             draft.push(piece, &[bytes, letter.as_bytes()]);
         }
@@ -257,7 +258,7 @@ fn a_batch_of_amqp_is_one_binary_message_inside() {
 }
 
 #[test]
-fn nothing_passes_a_link_that_has_failed_and_credit_comes_back() {
+fn nothing_of_the_clients_passes_a_link_that_has_failed_and_credit_comes_back() {
     let links = vec![link('a', Claims::NOTHING), link('b', Claims::NOTHING)];
     let lines = run(links, 4, |pipeline| {
         let mut draft = Draft::with_room(0);
@@ -270,12 +271,27 @@ fn nothing_passes_a_link_that_has_failed_and_credit_comes_back() {
     });
     let end =
         "End(ExtensionFailed { extension: \"letter-b\", text: \"was told to\", close_code: 4999 })";
-    for expected in ["from Some(1) goodba", "from Some(2)", "to Some(3)", end] {
+    for expected in ["from Some(1) goodba", "from Some(2)", "to Some(3) lateab", end] {
         assert!(
             lines.contains(&expected.to_owned()),
             "{expected}: {lines:?}"
         );
     }
+}
+
+#[test]
+fn a_link_that_panics_is_reported_and_lets_nothing_pass() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let links = vec![link('a', Claims::NOTHING), link('b', Claims::NOTHING)];
+    let lines = run(links, 1, |pipeline| {
+        pipeline.put_in(Direction::FromClient, Content::Data(text("panic")), 1);
+        assert!(pipeline.is_busy(Direction::FromClient) && !pipeline.is_broken());
+        pipeline.break_off();
+        assert!(!pipeline.is_busy(Direction::FromClient) && pipeline.is_broken());
+    });
+    std::panic::set_hook(hook);
+    assert_eq!(lines, ["Broken"]);
 }
 
 #[test]
