@@ -1,5 +1,8 @@
 // The page: forms in, lists out.
+import { currentNegotiation, proposed, useExtended, usePlain } from "./handshake.js"
+import { askUser } from "./login.js"
 import { Session } from "./session.js"
+import { element, showNegotiation, showTraffic } from "./view.js"
 
 const shown = 200
 const byId = (id) => document.getElementById(id)
@@ -10,17 +13,16 @@ const publishFields = publishForm.querySelector("fieldset")
 const scheme = location.protocol === "https:" ? "wss" : "ws"
 connectionForm.elements.url.value = `${scheme}://${location.host}/ws/amqp`
 
+/** What may be offered, as the gateway proposes it. */
+let offers = []
+/** The choices are there; who is faster than they are waits for them. */
+const ready = proposed(new URL(connectionForm.elements.url.value).pathname)
+  .catch(() => null)
+  .then(offerChoices)
 let session
 let channel
 let confirmed = 0
 let delivered = 0
-
-function element(name, className, text) {
-  const made = document.createElement(name)
-  made.className = className
-  made.textContent = text
-  return made
-}
 
 function timeNow() {
   const made = element("time", "", new Date().toLocaleTimeString([], { hour12: false }))
@@ -50,8 +52,41 @@ function happened(text, { code, calm = false, why = "" } = {}) {
   show(byId("history"), ...parts)
 }
 
+function showSocket() {
+  const negotiation = currentNegotiation()
+  if (negotiation === undefined) return
+  showNegotiation(byId("negotiation"), negotiation)
+  showTraffic(byId("traffic"), negotiation)
+}
+
+function offerChoices(proposal) {
+  if (proposal === null) return
+  offers = proposal.extensions
+  const { handshake } = connectionForm.elements
+  for (const radio of handshake) radio.disabled = false
+  handshake.value = "extended"
+  for (const { name, params } of offers) {
+    const box = element("input", "")
+    Object.assign(box, { type: "checkbox", name: "offer", value: name, checked: proposal.chosen.includes(name) })
+    byId("offers").append(element("label", "check", box, params ? `${name}; ${params}` : name))
+  }
+  allowOffers()
+}
+
+/** Only the library can offer any. */
+function allowOffers() {
+  byId("offers").disabled = connectionForm.elements.handshake.value !== "extended" || byId("handshake").disabled
+}
+
+function chosenOffers() {
+  const chosen = [...byId("offers").querySelectorAll(":checked")].map(({ value }) => value)
+  return offers.filter(({ name }) => chosen.includes(name))
+}
+
 /** Buttons and fields as they fit: `busy` while a session is there or being tried for. */
 function enable({ busy, open }) {
+  byId("handshake").disabled = busy
+  allowOffers()
   byId("connect").disabled = busy
   byId("disconnect").disabled = !busy
   publishFields.disabled = !open
@@ -67,6 +102,7 @@ async function opened(connection) {
   status("open", "connected")
   happened("Connected", { why: `queue ${name}, bound to amq.topic with ${pattern}` })
   enable({ busy: true, open: true })
+  showSocket()
 }
 
 function deliver(message) {
@@ -80,6 +116,7 @@ function deliver(message) {
 function ended({ code, reason, meaning, error, again }) {
   channel = undefined
   enable({ busy: again, open: false })
+  showSocket()
   const calm = code === 1000 || code === 1005
   const words = [reason && `reason: ${reason}`, error && `broker: ${error}`].filter(Boolean).join(" · ")
   happened(`Closed: ${meaning}`, { code, calm, why: words })
@@ -92,11 +129,19 @@ function waiting({ attempt, milliseconds }) {
   happened(`Reconnecting in ${seconds} s`, { why: `attempt ${attempt}` })
 }
 
-connectionForm.addEventListener("submit", (event) => {
+connectionForm.addEventListener("submit", async (event) => {
   event.preventDefault()
-  const { url, username, password, vhost, reconnect } = connectionForm.elements
+  const { url, username, password, vhost, reconnect, handshake } = connectionForm.elements
   status("waiting", "connecting")
   enable({ busy: true, open: false })
+  try {
+    await ready
+    if (handshake.value === "extended") await useExtended(chosenOffers(), askUser)
+    else usePlain()
+  } catch (error) {
+    couldNotConnect(error)
+    return
+  }
   session = new Session({
     url: url.value,
     username: username.value,
@@ -110,13 +155,15 @@ connectionForm.addEventListener("submit", (event) => {
   )
   session.addEventListener("ended", ({ detail }) => ended(detail))
   session.addEventListener("waiting", ({ detail }) => waiting(detail))
-  session.connect().catch((error) => {
-    // An URL that is none: no WebSocket was opened, so nothing else will be heard of it.
-    status("failed", "not connected")
-    happened("Could not connect", { why: error.message })
-    enable({ busy: false, open: false })
-  })
+  // An URL that is none: no WebSocket was opened, so nothing else will be heard of it.
+  session.connect().catch(couldNotConnect)
 })
+
+function couldNotConnect(error) {
+  status("failed", "not connected")
+  happened("Could not connect", { why: error.message })
+  enable({ busy: false, open: false })
+}
 
 byId("disconnect").addEventListener("click", async () => {
   await session.close().catch(() => {})
@@ -155,3 +202,7 @@ byId("clear").addEventListener("click", () => {
   delivered = 0
   byId("delivered").textContent = "0"
 })
+
+byId("handshake").addEventListener("change", allowOffers)
+// Figures change with each message; twice a second is as often as anybody can read.
+setInterval(showSocket, 500)

@@ -19,6 +19,13 @@ const closeCodes = new Map([
   [4101, ["this page was silent too long", true]],
   [4102, ["this page did not read for too long", true]],
   [4103, ["the login took too long", true]],
+  [4104, ["the extended handshake took too long", true]],
+  [4105, ["the gateway did not accept the login", false]],
+  [4106, ["this user may not use this service", false]],
+  [4107, ["the gateway insists on an extension that was not agreed on", false]],
+  [4108, ["a message was lost, repeated or overtaken on its way", false]],
+  [4109, ["the gateway's answer in the extended handshake makes no sense", false]],
+  [4110, ["no credentials were given", false]],
 ])
 
 /** Tells what a close code means: `{ meaning, again }`. */

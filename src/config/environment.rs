@@ -113,6 +113,10 @@ fn typed(text: &str, example: &Value, key: &Key, origin: &String) -> Result<Valu
             Ok(number) => Ok(Value::new(Some(origin), number)),
             Err(_) => Err(error(contract::expectation(&example.kind))),
         },
+        ValueKind::Boolean(_) => match text.trim().parse::<bool>() {
+            Ok(answer) => Ok(Value::new(Some(origin), answer)),
+            Err(_) => Err(error(contract::expectation(&example.kind))),
+        },
         ValueKind::Array(_) | ValueKind::Table(_) => {
             let value = toml_value(text).ok_or_else(|| {
                 let list = matches!(example.kind, ValueKind::Array(_));

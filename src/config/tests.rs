@@ -150,6 +150,14 @@ fn stronger_sources_win() {
 }
 
 #[test]
+fn the_environment_answers_yes_and_no() {
+    for (text, expected) in [("true", true), ("false", false), (" false ", false)] {
+        let settings = load("", &[("SMEUSE__WEB__LIBRARY", text)]).unwrap();
+        assert_eq!(settings.web.library, expected, "{text:?}");
+    }
+}
+
+#[test]
 fn stronger_brokers_win() {
     const FILE: &str =
         "[[services]]\n[services.upstream]\nuris = [\"amqp://file:1\", \"amqp://file:2\"]";

@@ -18,7 +18,7 @@ let browser
 before(async () => {
   await mkdir(screenshots, { recursive: true })
   broker = await startBroker("browser")
-  gateway = await startGateway({ upstream: broker.url, env: { SMEUSE__WEB__ROOT: join(root, "demo") } })
+  gateway = await startGateway({ upstream: broker.url, env: { SMEUSE__WEB__ROOT: join(root, "demo"), SMEUSE__SERVICES__0__IDLE_TIMEOUT: "1s" } })
   browser = await startChromium()
 })
 
@@ -69,6 +69,95 @@ describe("the demo page", () => {
     await page.context().close()
   })
 
+  test("shows both negotiations as they happened, and what travels", { timeout: 60_000 }, async () => {
+    const page = await openPage(browser, demo())
+    await page.locator("#handshake :checked[value=extended]").waitFor({ timeout: 5_000 })
+    const offers = page.locator("#offers")
+    // What config.json proposes is chosen, what it does not is there to be chosen.
+    for (const [name, isChosen] of [
+      ["x-kaazing-idle-timeout", true],
+      ["x-kaazing-ping-pong", true],
+      ["smeuse-sequence", false],
+    ]) {
+      assert.equal(await offers.getByLabel(name).isChecked(), isChosen, name)
+      await offers.getByLabel(name).check()
+    }
+    await connected(page)
+    await publish(page, "numbered", 10)
+    await page.locator("#delivered", { hasText: /^10$/ }).waitFor({ timeout: 10_000 })
+
+    const agreed = "x-kaazing-idle-timeout; timeout=1000, x-kaazing-ping-pong; 01010102, smeuse-sequence"
+    const shown = await page.locator("#negotiation").innerText()
+    for (const part of [
+      "x-kaazing-handshake",
+      "GET /ws/amqp HTTP/1.1",
+      "Sec-WebSocket-Extensions: x-kaazing-idle-timeout, x-kaazing-ping-pong, smeuse-sequence",
+      "HTTP/1.1 101 Web Socket Protocol Handshake",
+      "Sec-WebSocket-Extensions: x-kaazing-ping-pong; 01010102",
+      `"${agreed}"`,
+    ]) {
+      assert.ok(shown.includes(part), `${part} in:\n${shown}`)
+    }
+    const traffic = page.locator("#traffic")
+    await traffic.locator("dd", { hasText: /^([1-9]\d*) of \1$/ }).waitFor({ timeout: 10_000 })
+    const figures = await traffic.locator("tbody tr").evaluateAll((rows) =>
+      rows.map((row) => [...row.cells].slice(1).map((cell) => Number(cell.textContent.replace(/\D/g, "")))),
+    )
+    const [[, sent], [pageBytes, wireBytes], [received, wireReceived]] = figures
+    // On the wire each message has its number, and there are pings that the page does not see.
+    assert.ok(sent > 0 && wireBytes > pageBytes && wireReceived > received && received > 0, JSON.stringify(figures))
+    assert.match(await traffic.locator("dl").innerText(), /Last number sent\s+[0-9a-f]{8}/)
+    await page.screenshot({ path: join(screenshots, "negotiation.png"), fullPage: true })
+    assert.deepEqual(page.problems, [])
+    await page.context().close()
+    await gateway.idle()
+  })
+
+  test("can do without the library", { timeout: 60_000 }, async () => {
+    const page = await openPage(browser, demo())
+    await page.locator("#handshake :checked[value=extended]").waitFor({ timeout: 5_000 })
+    await page.locator("#handshake").getByLabel("plain WebSocket").check()
+    assert.equal(await page.locator("#offers").getByLabel("smeuse-sequence").isDisabled(), true)
+    await connected(page)
+    const shown = await page.locator("#negotiation").innerText()
+    assert.match(shown, /Subprotocols offered\s+none/)
+    assert.ok(!shown.includes("Extended handshake") && shown.includes("a plain WebSocket"), shown)
+    // The other one in the same page, and back again.
+    for (const [label, text] of [
+      ["extended (Smeuse library)", "Extended handshake"],
+      ["plain WebSocket", "No extensions: a plain WebSocket."],
+    ]) {
+      await page.getByRole("button", { name: "Disconnect" }).click()
+      await page.locator("#status", { hasText: "not connected" }).waitFor({ timeout: 10_000 })
+      await page.locator("#handshake").getByLabel(label).check()
+      await connected(page)
+      await page.locator("#negotiation", { hasText: text }).waitFor({ timeout: 5_000 })
+    }
+    assert.deepEqual(page.problems, [])
+    await page.context().close()
+    await gateway.idle()
+  })
+
+  for (const [name, env, openings] of [
+    ["that speaks no extended handshake", { SMEUSE__SERVICES__0__NEGOTIATION: "combined" }, ["x-kaazing-handshake", "none"]],
+    ["without the library", { SMEUSE__WEB__LIBRARY: "false" }, ["none"]],
+  ]) {
+    test(`connects plainly to a gateway ${name}`, { timeout: 60_000 }, async (t) => {
+      const other = await startGateway({ upstream: broker.url, env: { SMEUSE__WEB__ROOT: join(root, "demo"), ...env } })
+      t.after(() => other.kill())
+      const page = await openPage(browser, `http://${other.public}/`)
+      await connected(page)
+      const offered = page.locator("#negotiation dt", { hasText: "Subprotocols offered" }).locator("+ dd")
+      assert.deepEqual(await offered.allInnerTexts(), openings)
+      await page.locator("#negotiation", { hasText: "No extensions: a plain WebSocket." }).waitFor({ timeout: 5_000 })
+      const choice = page.locator("#handshake [value=extended]")
+      assert.equal(await choice.isChecked(), openings.length > 1)
+      // That config.json is not there is all that Chromium has to say.
+      assert.ok(page.problems.every((problem) => problem.includes("404")), `${page.problems}`)
+      await page.context().close()
+    })
+  }
+
   test("two pages see each other", { timeout: 60_000 }, async () => {
     const [one, other] = [await openPage(browser, demo()), await openPage(browser, demo())]
     await connected(one)
@@ -82,7 +171,7 @@ describe("the demo page", () => {
 
   test("shows the broker's words when the login is refused, and does not try again", { timeout: 60_000 }, async () => {
     const page = await openPage(browser, demo())
-    await page.getByLabel("Password").fill("not this")
+    await page.locator("#connection").getByLabel("Password").fill("not this")
     await page.getByRole("button", { name: "Connect", exact: true }).click()
     await entry(page, "Login was refused").waitFor({ timeout: 15_000 })
     assert.match(await entry(page, "Login was refused").innerText(), /4403/)

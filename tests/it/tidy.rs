@@ -156,6 +156,8 @@ fn no_file_is_a_giant() {
 #[test]
 fn the_page_on_extensions_shows_the_example_that_is_built() {
     let page = include_str!("../../docs/extensions.md");
-    let example = include_str!("../../examples/stamp/extension.rs");
-    assert!(page.contains(&format!("```rust\n{example}```")));
+    let gateways = include_str!("../../examples/stamp/extension.rs");
+    let pages = include_str!("../../examples/stamp/acme-stamp.js");
+    assert!(page.contains(&format!("```rust\n{gateways}```")));
+    assert!(page.contains(&format!("```js\n{pages}```")));
 }

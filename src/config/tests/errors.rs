@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn an_error_names_the_source_the_key_and_the_reason() {
     type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-    let table: [Row; 34] = [
+    let table: [Row; 35] = [
         ("[limits]\nsesions = 1", &[], "FILE: limits.sesions: unknown key, did you mean \"sessions\"?"),
         ("[drain]\nfoo = 1", &[], "FILE: drain.foo: unknown key, known here are deadline, spread"),
         ("[limit]\nsessions = 1", &[], "FILE: limit: unknown key, did you mean \"limits\"?"),
@@ -38,6 +38,7 @@ fn an_error_names_the_source_the_key_and_the_reason() {
         ("", &[("SMEUSE__PROXIES__TRUSTED", "10.0.0.0/8")], "environment SMEUSE__PROXIES__TRUSTED: proxies.trusted: expected a list in TOML, such as [\"a\", \"b\"]"),
         ("", &[("SMEUSE__PROXIES__TRUSTED", "[\"10.0.0.0/33\"]")], "environment SMEUSE__PROXIES__TRUSTED: proxies.trusted: \"10.0.0.0/33\" is neither an address nor a network such as \"10.0.0.0/8\""),
         ("", &[("SMEUSE__DRAIN", "{ deadline = 5 }")], "environment SMEUSE__DRAIN: drain.deadline: expected text such as \"30s\", found a whole number"),
+        ("", &[("SMEUSE__WEB__LIBRARY", "no")], "environment SMEUSE__WEB__LIBRARY: web.library: expected true or false"),
         ("", &[("PORT", "70000")], "environment PORT: listen.address: \"70000\" is not a port"),
         ("[drain]\nspread = \"20s\"", &[("SMEUSE__DRAIN__DEADLINE", "5")], "environment SMEUSE__DRAIN__DEADLINE: drain.deadline: invalid value: string \"5\", expected a duration (example: \"30s\")"),
     ];

@@ -47,17 +47,15 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> io::Resu
         socket,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     )?;
-    let mut response = read_head(&mut socket)?;
-    // RFC 9110 section 9.3.2: to HEAD the length is said of what does not come.
-    response.body = match method {
+    match method {
+        // RFC 9110 section 9.3.2: the head of an answer to GET, and nothing behind it.
         "HEAD" => {
-            let mut rest = String::new();
-            socket.read_to_string(&mut rest)?;
-            rest
+            let mut response = read_head(&mut socket)?;
+            socket.read_to_string(&mut response.body)?;
+            Ok(response)
         }
-        _ => read_body(&mut socket, &response)?,
-    };
-    Ok(response)
+        _ => read_response(&mut socket),
+    }
 }
 
 /// Reads a head without taking a byte more than it, then the body. A 101 has no body.

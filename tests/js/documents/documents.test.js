@@ -69,7 +69,7 @@ describe("links", async () => {
 
 test("files that the documents name are there", async () => {
   for (const document of await documents()) {
-    for (const [, path] of (await read(document)).matchAll(/`((?:src|tests|scripts|config|docs|demo)\/[\w./-]*)[^`]*`/g)) {
+    for (const [, path] of (await read(document)).matchAll(/`((?:src|tests|scripts|config|docs|demo|client|examples)\/[\w./-]*)[^`]*`/g)) {
       assert.ok(await stat(join(root, path)).catch(() => false), `${document} names ${path}`)
     }
   }
@@ -152,13 +152,19 @@ test("the table of limits names settings that exist", async () => {
 
 test("the demo page reconnects as the table of endings says", async () => {
   let rows = 0
-  for (const [by, reason, code, reconnect] of table(await read("docs/protocol.md"), "## Endings")) {
+  const assertExplained = (code) => assert.notEqual(explain(code).meaning, explain(4999).meaning, `${code}`)
+  for (const [by, reason, code, reconnect, when] of table(await read("docs/protocol.md"), "## Endings")) {
     const name = `${by} ${reason}`
     if (/^\d+$/.test(code)) assert.equal(explain(Number(code)).again, reconnect === "yes", name)
     else if (code === "none") assert.equal(explain(1006).again, reconnect === "yes", name)
+    for (const [each] of `${code} ${when}`.matchAll(/\b(?:1\d{3}|41\d{2})\b/g)) assertExplained(Number(each))
     rows += 1
   }
   assert.ok(rows >= 20, `${rows} rows`)
+  for (const [code, , reconnect] of table(await read("docs/browser.md"), "## Errors and close codes")) {
+    assertExplained(Number(code))
+    assert.equal(explain(Number(code)).again, reconnect === "yes", code)
+  }
   assert.equal(explain(4320).again, true)
   assert.equal(explain(4403).again, false)
 })

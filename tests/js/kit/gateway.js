@@ -7,7 +7,8 @@ import { createInterface } from "node:readline"
 import { root } from "./process.js"
 import { deferred, until, within } from "./wait.js"
 
-const program = process.env.SMEUSE_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug/smeuse")
+/** The gateway program that is tested. */
+export const program = process.env.SMEUSE_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug/smeuse")
 
 /**
  * Starts a gateway and resolves once it listens.
@@ -17,8 +18,9 @@ const program = process.env.SMEUSE_BIN ?? join(process.env.CARGO_TARGET_DIR ?? j
  * @param {string} [options.config] text of a TOML configuration file
  * @param {Record<string, string>} [options.env] further environment
  * @param {string} [options.listen] address of the public listener, a free port by default
+ * @param {string} [options.binary] another gateway program than the one that is tested
  */
-export async function startGateway({ upstream, config, env = {}, listen = "127.0.0.1:0" } = {}) {
+export async function startGateway({ upstream, config, env = {}, listen = "127.0.0.1:0", binary = program } = {}) {
   // A folder of its own: no configuration file lies there unless the test wrote it.
   const folder = await mkdtemp(join(tmpdir(), "smeuse-test-"))
   const args = ["--listen", listen, "--admin", "127.0.0.1:0"]
@@ -27,7 +29,7 @@ export async function startGateway({ upstream, config, env = {}, listen = "127.0
     await writeFile(join(folder, "test.toml"), config)
     args.push("--config", join(folder, "test.toml"))
   }
-  const gateway = new Gateway(spawn(program, args, { cwd: folder, env: { ...inherited(), ...env } }), folder)
+  const gateway = new Gateway(spawn(binary, args, { cwd: folder, env: { ...inherited(), ...env } }), folder)
   try {
     const line = await gateway.line("listening", 15_000)
     gateway.public = line.public
