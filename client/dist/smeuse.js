@@ -5,7 +5,7 @@
   var idleTimeoutOver = (clock) => ({
     name: "x-kaazing-idle-timeout",
     offer: () => "",
-    agree(params, { fail }) {
+    agree(params, { agreed, fail }) {
       const [name, value] = params[0] ?? [];
       if (params.length !== 1 || name !== "timeout" || !/^[1-9]\d{0,14}$/.test(value ?? "")) {
         throw new Error("the timeout is not a number of milliseconds");
@@ -19,7 +19,7 @@
           else fail(`nothing came from the gateway for ${timeout} ms`);
         }, delay);
       };
-      look(timeout);
+      if (agreed.includes("x-kaazing-ping-pong")) look(timeout);
       return state;
     },
     received({ state }) {
@@ -974,16 +974,18 @@
     constructor(agreed, ends) {
       this.#ends = ends;
       try {
-        for (const { extension, params } of agreed) this.#add(extension, params);
+        const names = Object.freeze(agreed.map(({ extension }) => extension.name));
+        for (const { extension, params } of agreed) this.#add(extension, params, names);
       } catch (error) {
         this.end();
         throw error;
       }
     }
-    #add(extension, params) {
+    #add(extension, params, agreed) {
       const index = this.#links.length;
       const context = {
         state: void 0,
+        agreed,
         send: (message) => {
           for (const passed of this.#pass(checked2(extension, message), index + 1)) this.#ends.transmit(passed);
         },

@@ -27,17 +27,19 @@ export class Pipeline {
   constructor(agreed, ends) {
     this.#ends = ends
     try {
-      for (const { extension, params } of agreed) this.#add(extension, params)
+      const names = Object.freeze(agreed.map(({ extension }) => extension.name))
+      for (const { extension, params } of agreed) this.#add(extension, params, names)
     } catch (error) {
       this.end()
       throw error
     }
   }
 
-  #add(extension, params) {
+  #add(extension, params, agreed) {
     const index = this.#links.length
     const context = {
       state: undefined,
+      agreed,
       send: (message) => {
         for (const passed of this.#pass(checked(extension, message), index + 1)) this.#ends.transmit(passed)
       },

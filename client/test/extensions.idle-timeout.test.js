@@ -28,11 +28,13 @@ class Clock {
   }
 }
 
-function started(timeout) {
+const BOTH = ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"]
+
+function started(timeout, agreed = BOTH) {
   const clock = new Clock()
   const extension = idleTimeoutOver(clock)
   const failures = []
-  const context = { fail: (reason) => failures.push(reason) }
+  const context = { agreed, fail: (reason) => failures.push(reason) }
   context.state = extension.agree([["timeout", String(timeout)]], context)
   return { clock, extension, context, failures }
 }
@@ -45,6 +47,14 @@ test("nothing for so long is the end, and not a moment earlier", () => {
   assert.deepEqual(failures, ["nothing came from the gateway for 1000 ms"])
   clock.advance(5000)
   assert.equal(failures.length, 1)
+})
+
+test("silence means nothing where the signs of life are native, which no page can see", () => {
+  const { clock, extension, context, failures } = started(1000, ["x-kaazing-idle-timeout"])
+  clock.advance(60_000)
+  extension.received(context)
+  extension.ended(context)
+  assert.deepEqual(failures, [])
 })
 
 test("every message begins the time anew", () => {

@@ -37,6 +37,8 @@ export type Message = string | Uint8Array
 export interface Context<State = unknown> {
   /** What `agree` returned; undefined until then. */
   readonly state: State
+  /** The names of all extensions of this socket, from the application towards the network. */
+  readonly agreed: readonly string[]
   /** Sends a message of the extension's own towards the gateway; it passes the extensions nearer to the network only. */
   send(message: Message): void
   /** Closes towards the gateway with a code of 3000 to 4999; the page sees `error`, then `close` with the same code. */
