@@ -2,11 +2,13 @@
 
 use std::io;
 use std::io::Write;
+use std::net::SocketAddr;
 
 use crate::lane;
 use crate::lane::Lane;
 use crate::load::Sample;
 use crate::load::Workload;
+use crate::memory;
 use crate::report;
 use crate::Plan;
 
@@ -23,7 +25,11 @@ pub(crate) fn run(
         (Workload::Publish(100), "publish 100 B"),
         (Workload::Deliver(100), "deliver 100 B"),
     ] {
-        let names = UNCLAIMING.map(|offers| format!("extensions: {what}, {offers}"));
+        let names: Vec<String> = ["none again"]
+            .iter()
+            .chain(&UNCLAIMING)
+            .map(|offers| format!("extensions: {what}, {offers}"))
+            .collect();
         if !names.iter().any(|name| asked(name)) {
             continue;
         }
@@ -36,9 +42,21 @@ pub(crate) fn run(
         }
     }
     if asked("handshakes") {
-        let samples = rounds(Workload::Handshakes, &lanes[..2], plan)?;
+        let samples = rounds(Workload::Handshakes, &lanes[1..3], plan)?;
         let pings = rounds(Workload::Pings, &lanes[..1], plan)?;
         report::handshakes(out, &samples[0], &samples[1], &pings[0])?;
+    }
+    Ok(())
+}
+
+/// Weighs idle sessions that have extensions, in a gateway that has had no others.
+pub(crate) fn idle(broker: SocketAddr, sessions: usize, out: &mut impl Write) -> io::Result<()> {
+    for extensions in UNCLAIMING {
+        let lane = lane::extended(broker, extensions)?;
+        if let Some(process) = &lane.process {
+            let idle = memory::idle(&lane, process, sessions)?;
+            report::idle_with(out, extensions, &idle)?;
+        }
     }
     Ok(())
 }

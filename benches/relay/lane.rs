@@ -45,12 +45,15 @@ impl Lane {
 
 /// The three lanes to the sink, which lets everybody in.
 pub(crate) fn to_sink(sink: SocketAddr) -> io::Result<[Lane; 3]> {
-    let account = Account {
+    lanes(sink, &guest(), false)
+}
+
+fn guest() -> Account {
+    Account {
         user: "guest".to_owned(),
         password: "guest".to_owned(),
         vhost: "/".to_owned(),
-    };
-    lanes(sink, &account, false)
+    }
 }
 
 /// The three lanes to the RabbitMQ at `amqp://user:password@host:port/vhost`.
@@ -83,7 +86,8 @@ fn lanes(broker: SocketAddr, account: &Account, real: bool) -> io::Result<[Lane;
     ])
 }
 
-/// Lanes through the same gateway: without extensions, and with these, agreed in the extended handshake.
+/// Lanes through the same gateway: without extensions, the same once more, which shows how far two equal lanes lie apart,
+/// and with these, agreed in the extended handshake.
 pub(crate) fn with_extensions(plain: &Lane, extensions: &[&'static str]) -> io::Result<Vec<Lane>> {
     let process = plain.process.clone();
     let process = process.ok_or_else(|| io::Error::other("a lane without a gateway"))?;
@@ -94,13 +98,24 @@ pub(crate) fn with_extensions(plain: &Lane, extensions: &[&'static str]) -> io::
         process: Some(Arc::clone(&process)),
         real: plain.real,
     };
-    let mut lanes = vec![lane(Way::WebSocket(address))];
+    let mut lanes = vec![lane(Way::WebSocket(address)), lane(Way::WebSocket(address))];
     lanes.extend(
         extensions
             .iter()
             .map(|offers| lane(Way::Extended(address, offers))),
     );
     Ok(lanes)
+}
+
+/// A lane through a gateway of its own, by the extended handshake with these extensions.
+pub(crate) fn extended(broker: SocketAddr, extensions: &'static str) -> io::Result<Lane> {
+    let process = Process::gateway(broker)?;
+    Ok(Lane {
+        way: Way::Extended(process.address(), extensions),
+        account: guest(),
+        process: Some(Arc::new(process)),
+        real: false,
+    })
 }
 
 /// `amqp://user:password@host:port/vhost`; what is missing is RabbitMQ's default.

@@ -76,6 +76,7 @@ fn bench(words: &[&str]) -> io::Result<()> {
         let floor = memory::idle(floor, floor_process, sessions)?;
         let smeuse = memory::idle(smeuse, smeuse_process, sessions)?;
         report::idle(out, &floor, &smeuse)?;
+        extensions::idle(sink.address(), sessions, out)?;
     }
     if asked("stall") {
         report::stall_head(out)?;

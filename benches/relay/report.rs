@@ -168,6 +168,16 @@ pub(crate) fn idle(out: &mut impl Write, floor: &Idle, smeuse: &Idle) -> io::Res
     )
 }
 
+/// A row below it: sessions with extensions.
+pub(crate) fn idle_with(out: &mut impl Write, extensions: &str, idle: &Idle) -> io::Result<()> {
+    let opened = idle.opened as f64 / 1e3;
+    let sessions = idle.sessions;
+    writeln!(
+        out,
+        "| {sessions} sessions with {extensions} | | {opened:.1} kB |"
+    )
+}
+
 /// The head of the table that [`stall`] fills.
 pub(crate) fn stall_head(out: &mut impl Write) -> io::Result<()> {
     writeln!(

@@ -127,7 +127,7 @@ pub struct Session<S> {
 #[derive(Debug)]
 enum Stage {
     /// It has not looked at what was negotiated.
-    New(Negotiated),
+    New(Box<Negotiated>),
     /// The extended handshake goes on.
     Extending(Box<Extending>),
     /// Data flows, through these extensions if there are any.
@@ -138,8 +138,11 @@ impl Stage {
     /// The subprotocol of the opening handshake, for the log.
     fn subprotocol(&self) -> &str {
         match self {
-            Self::New(Negotiated::All(agreement)) => agreement.subprotocol.as_deref().unwrap_or(""),
-            Self::New(Negotiated::Opening(_)) | Self::Extending(_) => EXTENDED_HANDSHAKE,
+            Self::New(negotiated) => match negotiated.as_ref() {
+                Negotiated::All(agreement) => agreement.subprotocol.as_deref().unwrap_or(""),
+                Negotiated::Opening(_) => EXTENDED_HANDSHAKE,
+            },
+            Self::Extending(_) => EXTENDED_HANDSHAKE,
             Self::Open(_) => "",
         }
     }
@@ -174,7 +177,7 @@ impl<S: Socket> Session<S> {
             service: start.service,
             client: start.client,
             decoder: Decoder::new(limits, false),
-            stage: Stage::New(start.negotiated),
+            stage: Stage::New(Box::new(start.negotiated)),
             outbox: Outbox::default(),
             from_client: Rc::new(Window::new(websocket.window_bytes)),
             to_client: Rc::new(Window::new(websocket.window_bytes)),

@@ -113,6 +113,11 @@ impl Pipeline {
         for joint in joints {
             is_claimed |= joint.claims.get().data == Data::Everything;
         }
+        // All that AMQP ever sends, so this is worth a look of its own.
+        let has_text = pieces.iter().any(|piece| piece.opcode == Opcode::Text);
+        if !has_text && !lane.message_is_claimed {
+            return is_claimed;
+        }
         let mut at = 0;
         for piece in pieces {
             let end = at + piece.len as usize;

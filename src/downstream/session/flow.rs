@@ -111,11 +111,13 @@ impl<S: Socket> Session<S> {
             Backend::Echo => batch.pieces = pieces.to_vec(),
             Backend::Amqp(_) => {
                 // Where messages begin and end means nothing to AMQP; that they are binary does.
-                let before_text = pieces
-                    .iter()
-                    .take_while(|piece| piece.opcode == Opcode::Binary);
-                batch.truncate(before_text.map(|piece| piece.len as usize).sum());
                 text = pieces.iter().any(|piece| piece.opcode == Opcode::Text);
+                if text {
+                    let before_text = pieces
+                        .iter()
+                        .take_while(|piece| piece.opcode == Opcode::Binary);
+                    batch.truncate(before_text.map(|piece| piece.len as usize).sum());
+                }
             }
         }
         if !batch.is_empty() || !batch.pieces.is_empty() {

@@ -101,9 +101,16 @@ impl Extending {
 impl<S: Socket> Session<S> {
     /// Begins with what the opening handshake has left to be agreed.
     pub(super) fn begin(&mut self, ctx: &mut actix::Context<Self>) {
-        match std::mem::replace(&mut self.stage, Stage::Open(None)) {
-            Stage::New(Negotiated::All(agreement)) => self.open(agreement, ctx),
-            Stage::New(Negotiated::Opening(mut handshake)) => {
+        let negotiated = match std::mem::replace(&mut self.stage, Stage::Open(None)) {
+            Stage::New(negotiated) => *negotiated,
+            stage @ (Stage::Extending(_) | Stage::Open(_)) => {
+                self.stage = stage;
+                return;
+            }
+        };
+        match negotiated {
+            Negotiated::All(agreement) => self.open(agreement, ctx),
+            Negotiated::Opening(mut handshake) => {
                 let step = self.with_context(|context| handshake.greet(context));
                 let began = Instant::now();
                 self.stage = Stage::Extending(Box::new(Extending {
@@ -118,7 +125,6 @@ impl<S: Socket> Session<S> {
                 }));
                 self.take_step(step, ctx);
             }
-            stage @ (Stage::Extending(_) | Stage::Open(_)) => self.stage = stage,
         }
     }
 
