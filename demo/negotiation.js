@@ -124,7 +124,9 @@ export class Negotiation {
   }
 }
 
-const withoutCredentials = (text) => text.replace(/^(authorization:[ \t]*\S+).*$/gim, "$1 (not shown)")
+// The scheme is shown, but only where something stands behind it: one word alone may be the secret itself.
+const withoutCredentials = (text) =>
+  text.replace(/^(authorization:[ \t]*)(?:(\S+[ \t]+)\S.*|.*)$/gim, (_, name, scheme = "") => `${name}${scheme}(not shown)`)
 
 function firstOf(data, count) {
   if (typeof data === "string") return data.slice(0, count)

@@ -20,6 +20,8 @@ const ready = proposed(new URL(connectionForm.elements.url.value).pathname)
   .catch(() => null)
   .then(offerChoices)
 let session
+/** Counts what the user has asked for, so that what comes late is known to be late. */
+let attempt = 0
 let channel
 let confirmed = 0
 let delivered = 0
@@ -113,11 +115,11 @@ function deliver(message) {
   message.ack().catch(() => {})
 }
 
-function ended({ code, reason, meaning, error, again }) {
+function ended({ code, reason, meaning, error, again, asked }) {
   channel = undefined
   enable({ busy: again, open: false })
   showSocket()
-  const calm = code === 1000 || code === 1005
+  const calm = asked || code === 1000 || code === 1005
   const words = [reason && `reason: ${reason}`, error && `broker: ${error}`].filter(Boolean).join(" · ")
   happened(`Closed: ${meaning}`, { code, calm, why: words })
   if (!again) status(calm ? "closed" : "failed", calm ? "not connected" : `closed (${code})`)
@@ -134,6 +136,8 @@ connectionForm.addEventListener("submit", async (event) => {
   const { url, username, password, vhost, reconnect, handshake } = connectionForm.elements
   status("waiting", "connecting")
   enable({ busy: true, open: false })
+  attempt += 1
+  const own = attempt
   try {
     await ready
     if (handshake.value === "extended") await useExtended(chosenOffers(), askUser)
@@ -142,6 +146,8 @@ connectionForm.addEventListener("submit", async (event) => {
     couldNotConnect(error)
     return
   }
+  // Disconnected before there was anything to disconnect.
+  if (own !== attempt) return
   session = new Session({
     url: url.value,
     username: username.value,
@@ -166,7 +172,8 @@ function couldNotConnect(error) {
 }
 
 byId("disconnect").addEventListener("click", async () => {
-  await session.close().catch(() => {})
+  attempt += 1
+  await session?.close().catch(() => {})
   status("closed", "not connected")
   enable({ busy: false, open: false })
 })

@@ -41,7 +41,7 @@ const firstWait = 500
 const longestWait = 15_000
 
 /**
- * Events: `opened` (detail: the AMQP connection), `ended` (`{ code, reason, meaning, error, again }`),
+ * Events: `opened` (detail: the AMQP connection), `ended` (`{ code, reason, meaning, error, again, asked }`),
  * `waiting` (`{ attempt, milliseconds }`).
  */
 export class Session extends EventTarget {
@@ -83,13 +83,15 @@ export class Session extends EventTarget {
   async close() {
     this.#stopped = true
     clearTimeout(this.#timer)
-    if (this.#client && !this.#client.closed) await this.#client.close()
+    // The library calls a connection closed until the broker has opened it: then there is only the WebSocket to close.
+    if (this.#client?.closed === false) await this.#client.close()
+    else this.#client?.socket?.close()
   }
 
   #ended({ code, reason }, error) {
     const { meaning, again } = explain(code)
     const retry = again && !this.#stopped && this.reconnect()
-    this.#tell("ended", { code, reason, meaning, error, again: retry })
+    this.#tell("ended", { code, reason, meaning, error, again: retry, asked: this.#stopped })
     if (!retry) return
     // Twice as long each time, with a part left to chance, so that not all pages come back in the same moment.
     this.#attempt += 1

@@ -2,12 +2,13 @@
 import assert from "node:assert/strict"
 import { mkdir } from "node:fs/promises"
 import { createServer } from "node:http"
+import { createServer as listenTCP } from "node:net"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { startBroker } from "../js/kit/broker.js"
 import { startGateway } from "../js/kit/gateway.js"
 import { root } from "../js/kit/process.js"
-import { until } from "../js/kit/wait.js"
+import { deferred, until, within } from "../js/kit/wait.js"
 import { openPage, startChromium } from "./kit.js"
 
 const screenshots = join(root, "target/screenshots")
@@ -157,6 +158,24 @@ describe("the demo page", () => {
       await page.context().close()
     })
   }
+
+  test("lets go of a gateway that never answers", { timeout: 60_000 }, async (t) => {
+    const accepted = deferred()
+    const mute = listenTCP((socket) => accepted.resolve(socket))
+    t.after(() => mute.close())
+    await new Promise((resolve) => mute.listen(0, "127.0.0.1", resolve))
+    const page = await openPage(browser, demo())
+    await page.getByLabel("WebSocket URL").fill(`ws://127.0.0.1:${mute.address().port}/ws/amqp`)
+    await page.getByRole("button", { name: "Connect", exact: true }).click()
+    const socket = await within(10_000, "the page's connection", accepted.promise)
+    t.after(() => socket.destroy())
+    const gone = new Promise((resolve) => socket.once("close", resolve))
+    socket.on("error", () => {}).resume()
+    await page.getByRole("button", { name: "Disconnect" }).click()
+    await page.locator("#status", { hasText: "not connected" }).waitFor({ timeout: 10_000 })
+    await within(10_000, "the end of the connection", gone)
+    await page.context().close()
+  })
 
   test("two pages see each other", { timeout: 60_000 }, async () => {
     const [one, other] = [await openPage(browser, demo()), await openPage(browser, demo())]

@@ -79,9 +79,12 @@ describe("the page", () => {
     const site = await started(t)
     const page = await openPage(browser, site.url())
     await connect(page, site.gateway.url)
+    const killedAt = await page.evaluate(() => performance.now())
     site.gateway.signal("SIGKILL")
-    const { code, wasClean } = await within(5_000, "the page's close event", ending(page))
+    const { code, wasClean, at } = await within(5_000, "the page's close event", ending(page))
     assert.deepEqual({ code, wasClean }, { code: 1006, wasClean: false })
+    // The page has just heard the gateway, so the idle timeout would have taken longer.
+    assert.ok(at - killedAt < IDLE / 2, `${at - killedAt} ms`)
     await page.context().close()
   })
 

@@ -124,7 +124,7 @@ describe("the demo page", () => {
       await dialog.getByRole("button", { name: "Log in" }).click()
     }
     await page.getByRole("button", { name: "Connect", exact: true }).click()
-    await page.locator("#login-why", { hasText: /^The gateway asks for a login to Hedge\.$/ }).waitFor({ timeout: 10_000 })
+    await page.locator("#login-why", { hasText: /^[\d.:]+ asks for a login to Hedge\.$/ }).waitFor({ timeout: 10_000 })
     await page.screenshot({ path: join(screenshots, "login.png"), fullPage: true })
     await answer(WRONG)
     await page.locator("#login-why", { hasText: "That was not accepted." }).waitFor({ timeout: 10_000 })
