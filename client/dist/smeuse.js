@@ -305,6 +305,7 @@
     }
   };
   var anew = (event) => new event.constructor(event.type, event);
+  var report = (error) => (globalThis.reportError ?? console.error)(error);
   var encoder = new TextEncoder();
   var utf8Length = (text) => encoder.encode(text).length;
   function utf8Prefix(text, bytes) {
@@ -871,6 +872,10 @@
     get bufferedAmount() {
       return 0;
     }
+    /** Whether the socket has failed or ended already, and can do neither again. */
+    get isFailure() {
+      return false;
+    }
     enter() {
     }
     opened() {
@@ -900,6 +905,9 @@
     }
     get readyState() {
       return 2;
+    }
+    get isFailure() {
+      return this.#ending !== null;
     }
     get bufferedAmount() {
       return this.before.bufferedAmount + this.#sentInVain;
@@ -940,6 +948,9 @@
     get readyState() {
       return 3;
     }
+    get isFailure() {
+      return true;
+    }
     get bufferedAmount() {
       return this.before.bufferedAmount + this.#sentInVain;
     }
@@ -966,6 +977,7 @@
   var Pipeline = class {
     #links = [];
     #ends;
+    #hasEnded = false;
     /**
      * @param {{ extension: import("../types/index.d.ts").Extension, params: [string, string | null][] }[]} agreed
      * @param {Ends} ends
@@ -987,10 +999,11 @@
         state: void 0,
         agreed,
         send: (message) => {
+          if (this.#hasEnded) return;
           for (const passed of this.#pass(checked2(extension, message), index + 1)) this.#ends.transmit(passed);
         },
-        close: (code, reason) => this.#ends.close(code, reason),
-        fail: (reason) => this.#ends.fail(`${extension.name}: ${reason}`)
+        close: (code, reason) => this.#hasEnded || this.#ends.close(code, reason),
+        fail: (reason) => this.#hasEnded || this.#ends.fail(`${extension.name}: ${reason}`)
       };
       context.state = guarded(extension, () => extension.agree(params, context));
       this.#links.push({ extension, context });
@@ -1022,9 +1035,16 @@
       for (const { extension, context } of this.#links) guarded(extension, () => extension.received?.(context));
       return this.#links.reduceRight((messages, link) => messages.flatMap((each) => handle(link, "fromServer", each)), [message]);
     }
-    /** The socket has ended; timers stop. */
+    /** The socket has ended, or is being closed; timers stop, and what extensions still say is not heard. */
     end() {
-      for (const { extension, context } of this.#links.splice(0)) extension.ended?.(context);
+      this.#hasEnded = true;
+      for (const { extension, context } of this.#links.splice(0)) {
+        try {
+          guarded(extension, () => extension.ended?.(context));
+        } catch (error) {
+          report(error);
+        }
+      }
     }
     #pass(message, from) {
       const links = this.#links.slice(from);
@@ -1062,17 +1082,13 @@
       this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ");
       this.#pipeline = new Pipeline(agreed, {
         transmit: (message) => this.#outbox.transmit(message),
-        close: (code, reason) => this.#isCurrent && session.fail(code, reason),
-        fail: (reason) => this.#isCurrent && session.giveUp(reason, false)
+        close: (code, reason) => session.fail(code, reason),
+        fail: (reason) => session.giveUp(reason, false)
       });
       this.#outbox = new Outbox(session.native, this.#pipeline, {
         joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
-        onError: (error) => this.#isCurrent && session.fail(BAD_ANSWER, error.message)
+        onError: (error) => session.fail(BAD_ANSWER, error.message)
       });
-    }
-    // A socket that its page closes is still this phase's until what was accepted is sent.
-    get #isCurrent() {
-      return this.session.phase === this || this.session.phase.before === this;
     }
     get readyState() {
       return this.session.native.readyState;
@@ -1283,13 +1299,16 @@
     }
     /** Closes towards the gateway with this code; the page sees an error and the same code. */
     fail(code, reason) {
+      if (this.phase.isFailure) return;
       const short = utf8Prefix(reason, MAX_REASON_BYTES);
-      this.phase.leave();
-      this.enter(new ExpectClose(this, this.phase, { code, reason: short }));
+      const before = this.phase;
+      this.enter(new ExpectClose(this, before, { code, reason: short }));
+      before.leave();
       this.native.close(code, short);
     }
     /** The way to the gateway is taken for lost; the page sees 1006 at once. */
     giveUp(reason, isError) {
+      if (this.phase instanceof Closed) return;
       this.native?.close();
       this.end({ code: 1006, reason: utf8Prefix(reason, MAX_REASON_BYTES), wasClean: false, error: isError || null });
     }
@@ -1298,10 +1317,13 @@
       this.enter(new Leaving(this, this.phase));
       this.native?.close();
     }
+    /** Once only: an extension, or a Blob that was being read, may come too late. */
     end(ending) {
+      if (this.phase instanceof Closed) return;
       this.stopTimer();
-      this.phase.leave();
-      this.phase = new Closed(this, this.phase);
+      const before = this.phase;
+      this.phase = new Closed(this, before);
+      before.leave();
       this.#page.ended(ending);
     }
     tellOpen() {

@@ -17,18 +17,13 @@ export class Open extends Phase {
     this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ")
     this.#pipeline = new Pipeline(agreed, {
       transmit: (message) => this.#outbox.transmit(message),
-      close: (code, reason) => this.#isCurrent && session.fail(code, reason),
-      fail: (reason) => this.#isCurrent && session.giveUp(reason, false),
+      close: (code, reason) => session.fail(code, reason),
+      fail: (reason) => session.giveUp(reason, false),
     })
     this.#outbox = new Outbox(session.native, this.#pipeline, {
       joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
-      onError: (error) => this.#isCurrent && session.fail(BAD_ANSWER, error.message),
+      onError: (error) => session.fail(BAD_ANSWER, error.message),
     })
-  }
-
-  // A socket that its page closes is still this phase's until what was accepted is sent.
-  get #isCurrent() {
-    return this.session.phase === this || this.session.phase.before === this
   }
 
   get readyState() {

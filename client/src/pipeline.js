@@ -1,6 +1,7 @@
 // The agreed extensions of one socket, in order. They are listed from the application towards the network: with `a, b`,
 // what the page sends passes a and then b, what comes from the gateway passes b and then a. A link knows only its
 // neighbours; what one returns goes to the next, and nothing leaves the pipeline before all of it has passed.
+import { report } from "./platform.js"
 
 /** An extension broke down or found the peer to have broken its rules; the text names it. */
 export class ExtensionError extends Error {
@@ -18,6 +19,7 @@ export class ExtensionError extends Error {
 export class Pipeline {
   #links = []
   #ends
+  #hasEnded = false
 
   /**
    * @param {{ extension: import("../types/index.d.ts").Extension, params: [string, string | null][] }[]} agreed
@@ -41,10 +43,11 @@ export class Pipeline {
       state: undefined,
       agreed,
       send: (message) => {
+        if (this.#hasEnded) return
         for (const passed of this.#pass(checked(extension, message), index + 1)) this.#ends.transmit(passed)
       },
-      close: (code, reason) => this.#ends.close(code, reason),
-      fail: (reason) => this.#ends.fail(`${extension.name}: ${reason}`),
+      close: (code, reason) => this.#hasEnded || this.#ends.close(code, reason),
+      fail: (reason) => this.#hasEnded || this.#ends.fail(`${extension.name}: ${reason}`),
     }
     context.state = guarded(extension, () => extension.agree(params, context))
     this.#links.push({ extension, context })
@@ -81,9 +84,16 @@ export class Pipeline {
     return this.#links.reduceRight((messages, link) => messages.flatMap((each) => handle(link, "fromServer", each)), [message])
   }
 
-  /** The socket has ended; timers stop. */
+  /** The socket has ended, or is being closed; timers stop, and what extensions still say is not heard. */
   end() {
-    for (const { extension, context } of this.#links.splice(0)) extension.ended?.(context)
+    this.#hasEnded = true
+    for (const { extension, context } of this.#links.splice(0)) {
+      try {
+        guarded(extension, () => extension.ended?.(context))
+      } catch (error) {
+        report(error)
+      }
+    }
   }
 
   #pass(message, from) {

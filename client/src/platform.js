@@ -38,6 +38,9 @@ export const CloseEvent =
 /** An event that was dispatched once already, anew, and of its own class. */
 export const anew = (event) => new event.constructor(event.type, event)
 
+/** Tells the page's developer of an error that must not stop what is being done. */
+export const report = (error) => (globalThis.reportError ?? console.error)(error)
+
 const encoder = new TextEncoder()
 
 /** The length of a text in UTF-8, in bytes; a lone surrogate counts as U+FFFD, which is what is sent for it. */
