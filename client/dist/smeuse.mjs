@@ -201,7 +201,7 @@ var MAX_DELAY = 2 ** 31 - 1;
 var idleTimeoutOver = (clock) => ({
   name: "x-kaazing-idle-timeout",
   offer: () => "",
-  agree(params, { agreed, fail }) {
+  agree(params, { seesSignsOfLife, fail }) {
     const [name, value] = params[0] ?? [];
     if (params.length !== 1 || name !== "timeout" || !/^[1-9]\d{0,14}$/.test(value ?? "")) {
       throw new Error("the timeout is not a number of milliseconds");
@@ -215,7 +215,7 @@ var idleTimeoutOver = (clock) => ({
         else fail(`nothing came from the gateway for ${timeout} ms`);
       }, delay);
     };
-    if (agreed.includes("x-kaazing-ping-pong")) look(timeout);
+    if (seesSignsOfLife) look(timeout);
     return state;
   },
   received({ state }) {
@@ -236,6 +236,7 @@ var PING = "	\0";
 var PONG = "\n\0";
 var pingPong = {
   name: "x-kaazing-ping-pong",
+  showsSignsOfLife: true,
   offer: () => "",
   agree(params) {
     const [name, value] = params[0] ?? [];
@@ -326,6 +327,9 @@ var extensions = Object.freeze({
       if (!["function", "undefined"].includes(typeof extension[callback])) {
         throw new TypeError(`${callback} of the extension ${extension.name} is not a function`);
       }
+    }
+    if (!["boolean", "undefined"].includes(typeof extension.showsSignsOfLife)) {
+      throw new TypeError(`showsSignsOfLife of the extension ${extension.name} is true or false`);
     }
     known.set(extension.name, extension);
   },
@@ -986,27 +990,42 @@ var Pipeline = class {
   constructor(agreed, ends) {
     this.#ends = ends;
     try {
-      const names = Object.freeze(agreed.map(({ extension }) => extension.name));
-      for (const { extension, params } of agreed) this.#add(extension, params, names);
+      const seesSignsOfLife = agreed.some(({ extension }) => extension.showsSignsOfLife === true);
+      for (const { extension, params } of agreed) this.#add(extension, params, seesSignsOfLife);
     } catch (error) {
       this.end();
       throw error;
     }
   }
-  #add(extension, params, agreed) {
+  #add(extension, params, seesSignsOfLife) {
     const index = this.#links.length;
+    let isAgreed = false;
+    const acting = (word, act) => (...values) => {
+      if (this.#hasEnded) return;
+      if (!isAgreed) throw new ExtensionError(`${extension.name}: ${word} within agree, before the socket is open`);
+      act(...values);
+    };
     const context = {
       state: void 0,
-      agreed,
-      send: (message) => {
-        if (this.#hasEnded) return;
+      seesSignsOfLife,
+      send: acting("send", (message) => {
         for (const passed of this.#pass(checked2(extension, message), index + 1)) this.#ends.transmit(passed);
-      },
-      close: (code, reason) => this.#hasEnded || this.#ends.close(code, reason),
-      fail: (reason) => this.#hasEnded || this.#ends.fail(`${extension.name}: ${reason}`)
+      }),
+      close: acting("close", (code, reason) => this.#close(extension, code, reason)),
+      fail: acting("fail", (reason) => this.#ends.fail(`${extension.name}: ${reason}`))
     };
     context.state = guarded(extension, () => extension.agree(params, context));
+    isAgreed = true;
     this.#links.push({ extension, context });
+  }
+  #close(extension, code, reason) {
+    try {
+      guarded(extension, () => checkClose(code ?? 0, `${reason}`));
+    } catch (error) {
+      this.#ends.close(BAD_ANSWER, error.message);
+      throw error;
+    }
+    this.#ends.close(code, `${reason}`);
   }
   /** Whether no extension was agreed on. */
   get isEmpty() {

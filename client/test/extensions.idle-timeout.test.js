@@ -28,13 +28,11 @@ class Clock {
   }
 }
 
-const BOTH = ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"]
-
-function started(timeout, agreed = BOTH) {
+function started(timeout, seesSignsOfLife = true) {
   const clock = new Clock()
   const extension = idleTimeoutOver(clock)
   const failures = []
-  const context = { agreed, fail: (reason) => failures.push(reason) }
+  const context = { seesSignsOfLife, fail: (reason) => failures.push(reason) }
   context.state = extension.agree([["timeout", String(timeout)]], context)
   return { clock, extension, context, failures }
 }
@@ -50,7 +48,7 @@ test("nothing for so long is the end, and not a moment earlier", () => {
 })
 
 test("silence means nothing where the signs of life are native, which no page can see", () => {
-  const { clock, extension, context, failures } = started(1000, ["x-kaazing-idle-timeout"])
+  const { clock, extension, context, failures } = started(1000, false)
   clock.advance(60_000)
   extension.received(context)
   extension.ended(context)

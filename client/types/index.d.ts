@@ -37,11 +37,17 @@ export type Message = string | Uint8Array
 export interface Context<State = unknown> {
   /** What `agree` returned; undefined until then. */
   readonly state: State
-  /** The names of all extensions of this socket, from the application towards the network. */
-  readonly agreed: readonly string[]
-  /** Sends a message of the extension's own towards the gateway; it passes the extensions nearer to the network only. */
+  /** Whether the gateway's signs of life arrive as messages, so that its silence means something. */
+  readonly seesSignsOfLife: boolean
+  /**
+   * Sends a message of the extension's own towards the gateway; it passes the extensions nearer to the network only.
+   * This and the next two throw within `agree`, and do nothing once the socket is being closed.
+   */
   send(message: Message): void
-  /** Closes towards the gateway with a code of 3000 to 4999; the page sees `error`, then `close` with the same code. */
+  /**
+   * Closes towards the gateway; the page sees `error`, then `close` with the same code. A code that is neither 1000 nor
+   * 3000 to 4999, or a reason of more than 123 bytes, throws and ends the socket with 4109.
+   */
   close(code: number, reason: string): void
   /** Takes the way to the gateway for lost: the page sees `close` with 1006 at once. */
   fail(reason: string): void
@@ -54,6 +60,8 @@ export interface Context<State = unknown> {
 export interface Extension<State = any> {
   /** A token. */
   name: string
+  /** Whether it makes the gateway's signs of life messages, as x-kaazing-ping-pong does; others then see them. */
+  showsSignsOfLife?: boolean
   /** The parameters to offer, such as `level=2; mode=x`; "" for none, null not to offer. `params` are those asked for. */
   offer?(params: string | undefined): string | null
   /** The gateway has agreed with these parameters. Returns what this socket's callbacks find in `context.state`. */
@@ -64,7 +72,7 @@ export interface Extension<State = any> {
   toServer?(message: Message, context: Context<State>): Message | ArrayBuffer | (Message | ArrayBuffer)[] | null | undefined | void
   /** Something came from the gateway, whether or not it will reach this extension. */
   received?(context: Context<State>): void
-  /** The socket has ended. */
+  /** The socket has ended, or is being closed: timers are to stop. What it throws is reported and changes nothing. */
   ended?(context: Context<State>): void
 }
 

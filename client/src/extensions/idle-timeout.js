@@ -13,7 +13,7 @@ export const idleTimeoutOver = (clock) => ({
 
   offer: () => "",
 
-  agree(params, { agreed, fail }) {
+  agree(params, { seesSignsOfLife, fail }) {
     const [name, value] = params[0] ?? []
     if (params.length !== 1 || name !== "timeout" || !/^[1-9]\d{0,14}$/.test(value ?? "")) {
       throw new Error("the timeout is not a number of milliseconds")
@@ -29,7 +29,7 @@ export const idleTimeoutOver = (clock) => ({
       }, delay)
     }
     // Without emulated signs of life the gateway sends native ones, which a page cannot see: silence says nothing then.
-    if (agreed.includes("x-kaazing-ping-pong")) look(timeout)
+    if (seesSignsOfLife) look(timeout)
     return state
   },
 
