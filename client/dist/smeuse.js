@@ -2,6 +2,7 @@
 (() => {
   // src/extensions/idle-timeout.js
   var MAX_DELAY = 2 ** 31 - 1;
+  var GRACE = 100;
   var idleTimeoutOver = (clock) => ({
     name: "x-kaazing-idle-timeout",
     offer: () => "",
@@ -12,10 +13,11 @@
       }
       const timeout = Math.min(Number(value), MAX_DELAY);
       const state = { last: clock.now(), timer: void 0 };
-      const look = (delay) => {
+      const look = (delay, isSecond = false) => {
         state.timer = clock.setTimeout(() => {
           const left = state.last + timeout - clock.now();
           if (left > 0) look(left);
+          else if (!isSecond) look(GRACE, true);
           else fail(`nothing came from the gateway for ${timeout} ms`);
         }, delay);
       };
@@ -1135,7 +1137,10 @@
     close(code, reason) {
       const { session } = this;
       session.enter(new ExpectClose(session, this));
-      this.#outbox.finish(() => closeNative(session.native, code, reason));
+      this.#outbox.finish(() => {
+        closeNative(session.native, code, reason);
+        this.leave();
+      });
     }
     error(event) {
       this.#error = event;

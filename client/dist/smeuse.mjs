@@ -198,6 +198,7 @@ var bytesOf = (buffer, offset, length) => length === 0 ? new Uint8Array(0) : new
 
 // src/extensions/idle-timeout.js
 var MAX_DELAY = 2 ** 31 - 1;
+var GRACE = 100;
 var idleTimeoutOver = (clock) => ({
   name: "x-kaazing-idle-timeout",
   offer: () => "",
@@ -208,10 +209,11 @@ var idleTimeoutOver = (clock) => ({
     }
     const timeout = Math.min(Number(value), MAX_DELAY);
     const state = { last: clock.now(), timer: void 0 };
-    const look = (delay) => {
+    const look = (delay, isSecond = false) => {
       state.timer = clock.setTimeout(() => {
         const left = state.last + timeout - clock.now();
         if (left > 0) look(left);
+        else if (!isSecond) look(GRACE, true);
         else fail(`nothing came from the gateway for ${timeout} ms`);
       }, delay);
     };
@@ -1135,7 +1137,10 @@ var Open = class extends Phase {
   close(code, reason) {
     const { session } = this;
     session.enter(new ExpectClose(session, this));
-    this.#outbox.finish(() => closeNative(session.native, code, reason));
+    this.#outbox.finish(() => {
+      closeNative(session.native, code, reason);
+      this.leave();
+    });
   }
   error(event) {
     this.#error = event;

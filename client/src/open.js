@@ -57,7 +57,11 @@ export class Open extends Phase {
   close(code, reason) {
     const { session } = this
     session.enter(new ExpectClose(session, this))
-    this.#outbox.finish(() => closeNative(session.native, code, reason))
+    this.#outbox.finish(() => {
+      closeNative(session.native, code, reason)
+      // What still comes is not handed on, so nobody may miss it either.
+      this.leave()
+    })
   }
 
   error(event) {

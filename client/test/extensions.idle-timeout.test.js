@@ -1,7 +1,7 @@
 // x-kaazing-idle-timeout, over a clock of the test's own.
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { idleTimeoutOver } from "../src/extensions/idle-timeout.js"
+import { GRACE, idleTimeoutOver } from "../src/extensions/idle-timeout.js"
 
 /** Time that goes on when the test says so. */
 class Clock {
@@ -37,9 +37,9 @@ function started(timeout, seesSignsOfLife = true) {
   return { clock, extension, context, failures }
 }
 
-test("nothing for so long is the end, and not a moment earlier", () => {
+test("nothing for so long, and at a second look shortly after, is the end, and not a moment earlier", () => {
   const { clock, failures } = started(1000)
-  clock.advance(999)
+  clock.advance(1000 + GRACE - 1)
   assert.deepEqual(failures, [])
   clock.advance(1)
   assert.deepEqual(failures, ["nothing came from the gateway for 1000 ms"])
@@ -63,7 +63,17 @@ test("every message begins the time anew", () => {
   }
   assert.deepEqual(failures, [])
   assert.equal(clock.timers.size, 1)
+  clock.advance(1000 + GRACE)
+  assert.equal(failures.length, 1)
+})
+
+test("a message that was waiting behind a busy page is heard before the second look", () => {
+  const { clock, extension, context, failures } = started(1000)
   clock.advance(1000)
+  extension.received(context)
+  clock.advance(1000 + GRACE - 1)
+  assert.deepEqual(failures, [])
+  clock.advance(1)
   assert.equal(failures.length, 1)
 })
 

@@ -4,6 +4,12 @@
 const MAX_DELAY = 2 ** 31 - 1
 
 /**
+ * Milliseconds between the end of the time and a second look, which decides. In a page that was busy, in an alert() or
+ * frozen, the timer may run before messages that came in time; they are delivered until then.
+ */
+export const GRACE = 100
+
+/**
  * The extension over a clock, so that tests own the time.
  * @param {{ now(): number, setTimeout(run: () => void, delay: number): unknown, clearTimeout(id: unknown): void }} clock
  * @returns {import("../../types/index.d.ts").Extension}
@@ -21,10 +27,11 @@ export const idleTimeoutOver = (clock) => ({
     const timeout = Math.min(Number(value), MAX_DELAY)
     const state = { last: clock.now(), timer: undefined }
     // One timer that looks back is cheaper than one set anew for each message.
-    const look = (delay) => {
+    const look = (delay, isSecond = false) => {
       state.timer = clock.setTimeout(() => {
         const left = state.last + timeout - clock.now()
         if (left > 0) look(left)
+        else if (!isSecond) look(GRACE, true)
         else fail(`nothing came from the gateway for ${timeout} ms`)
       }, delay)
     }
