@@ -1,5 +1,63 @@
 // Smeuse's WebSocket for browsers, made of client/src by client/scripts/build.js. Apache-2.0.
 
+// src/platform.js
+var PLATFORM = /* @__PURE__ */ Symbol.for("smeuse.platform");
+var found = globalThis.WebSocket;
+function platformWebSocket() {
+  const native = found ?? globalThis.WebSocket;
+  if (native === void 0) throw new Error("there is no WebSocket here: give globalThis.WebSocket one before smeuse is used");
+  return native[PLATFORM] ?? native;
+}
+var baseURL = () => globalThis.document?.baseURI ?? globalThis.location?.href;
+var CloseEvent = globalThis.CloseEvent ?? class CloseEvent2 extends Event {
+  #init;
+  constructor(type, init = {}) {
+    super(type, init);
+    this.#init = { wasClean: Boolean(init.wasClean), code: init.code ?? 0, reason: init.reason ?? "" };
+  }
+  get wasClean() {
+    return this.#init.wasClean;
+  }
+  get code() {
+    return this.#init.code;
+  }
+  get reason() {
+    return this.#init.reason;
+  }
+};
+var anew = (event) => new event.constructor(event.type, event);
+var report = (error) => (globalThis.reportError ?? console.error)(error);
+var encoder = new TextEncoder();
+var utf8Length = (text) => encoder.encode(text).length;
+function utf8Prefix(text, bytes) {
+  let prefix = text;
+  while (utf8Length(prefix) > bytes) prefix = [...prefix].slice(0, -1).join("");
+  return prefix;
+}
+
+// src/gateway.js
+var CONFIG_PATH = "/_smeuse/config.json";
+var MODULE_PATH = "/_smeuse/smeuse.mjs";
+var isHTTP = (protocol) => /^https?:$/.test(protocol ?? "");
+function url(path, base) {
+  try {
+    const found2 = new URL(path, base);
+    return isHTTP(found2.protocol) ? found2 : null;
+  } catch {
+    return null;
+  }
+}
+function configOfModule(address) {
+  const found2 = url(address ?? "");
+  return found2?.pathname.endsWith(MODULE_PATH) ? url("config.json", found2) : void 0;
+}
+function configOfGateway(gateway) {
+  const found2 = new URL(gateway, baseURL());
+  found2.protocol = found2.protocol.replace(/^ws/, "http");
+  if (!isHTTP(found2.protocol)) throw new TypeError("gateway is an http: or https: URL");
+  return found2.pathname === "/" && found2.search === "" ? new URL(CONFIG_PATH, found2) : found2;
+}
+
 // src/header.js
 var MAX_LIST_BYTES = 4096;
 var MAX_ELEMENTS = 64;
@@ -109,54 +167,19 @@ var Cursor = class {
 var TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 var TOKEN_PREFIX = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]*/;
 
-// src/platform.js
-var PLATFORM = /* @__PURE__ */ Symbol.for("smeuse.platform");
-var found = globalThis.WebSocket;
-function platformWebSocket() {
-  const native = found ?? globalThis.WebSocket;
-  if (native === void 0) throw new Error("there is no WebSocket here: give globalThis.WebSocket one before smeuse is used");
-  return native[PLATFORM] ?? native;
-}
-var baseURL = () => globalThis.document?.baseURI ?? globalThis.location?.href;
-var CloseEvent = globalThis.CloseEvent ?? class CloseEvent2 extends Event {
-  #init;
-  constructor(type, init = {}) {
-    super(type, init);
-    this.#init = { wasClean: Boolean(init.wasClean), code: init.code ?? 0, reason: init.reason ?? "" };
-  }
-  get wasClean() {
-    return this.#init.wasClean;
-  }
-  get code() {
-    return this.#init.code;
-  }
-  get reason() {
-    return this.#init.reason;
-  }
-};
-var anew = (event) => new event.constructor(event.type, event);
-var report = (error) => (globalThis.reportError ?? console.error)(error);
-var encoder = new TextEncoder();
-var utf8Length = (text) => encoder.encode(text).length;
-function utf8Prefix(text, bytes) {
-  let prefix = text;
-  while (utf8Length(prefix) > bytes) prefix = [...prefix].slice(0, -1).join("");
-  return prefix;
-}
-
 // src/arguments.js
 var syntaxError = (sentence) => new DOMException(sentence, "SyntaxError");
 function parseURL(text) {
-  let url;
+  let url2;
   try {
-    url = new URL(text, baseURL());
+    url2 = new URL(text, baseURL());
   } catch {
     throw syntaxError(`The URL '${text}' is invalid.`);
   }
-  url.protocol = url.protocol.replace(/^http/, "ws");
-  if (!/^wss?:$/.test(url.protocol)) throw syntaxError(`The URL's scheme must be 'http', 'https', 'ws' or 'wss', not '${url.protocol}'.`);
-  if (url.href.includes("#")) throw syntaxError(`The URL contains a fragment identifier ('${url.hash}').`);
-  return url;
+  url2.protocol = url2.protocol.replace(/^http/, "ws");
+  if (!/^wss?:$/.test(url2.protocol)) throw syntaxError(`The URL's scheme must be 'http', 'https', 'ws' or 'wss', not '${url2.protocol}'.`);
+  if (url2.href.includes("#")) throw syntaxError(`The URL contains a fragment identifier ('${url2.hash}').`);
+  return url2;
 }
 function toProtocols(value) {
   if (value === void 0) return [];
@@ -348,6 +371,25 @@ var extensions = Object.freeze({
   names: () => [...known.keys()]
 });
 
+// src/hosts.js
+var defaultPort = ({ protocol }) => /^(?:https|wss):$/.test(protocol) ? "443" : "80";
+var portOf = (url2) => url2.port || defaultPort(url2);
+var hostOf = (url2) => ({ hostname: url2.hostname, port: portOf(url2) });
+var isAt = (url2, { hostname, port }) => hostname !== "" && url2.hostname === hostname && portOf(url2) === (port ?? defaultPort(url2));
+function ownHosts() {
+  const { location } = globalThis;
+  return /^https?:$/.test(location?.protocol ?? "") ? [hostOf(location)] : [];
+}
+function parseHost(text) {
+  if (typeof text === "string" && /^[^\s/\\?#@]+$/.test(text)) {
+    try {
+      return { hostname: new URL(`ws://${text}`).hostname, port: /:(\d+)$/.exec(text)?.[1] ?? null };
+    } catch {
+    }
+  }
+  throw new TypeError("a login host is host or host:port");
+}
+
 // src/modules.js
 var INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/;
 async function importExtension({ name, module, integrity }, base, timeout) {
@@ -364,104 +406,16 @@ async function importExtension({ name, module, integrity }, base, timeout) {
 }
 async function importText(text) {
   if (globalThis.process?.versions?.node) return import(`data:text/javascript,${encodeURIComponent(text)}`);
-  const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  const url2 = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
   try {
-    return await import(url);
+    return await import(url2);
   } finally {
-    URL.revokeObjectURL(url);
+    URL.revokeObjectURL(url2);
   }
 }
 
-// src/configuration.js
-var HANDSHAKE_TIMEOUT = 5e3;
-var LOADING_TIMEOUT = 5e3;
-var CONFIG_PATH = "/_smeuse/config.json";
-var MAX_CONFIG_LENGTH = 1024 * 1024;
-var DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }];
-var PLAIN = Object.freeze({ isExtended: false });
-var Configuration = class {
-  /** The page's own options, for all sockets. */
-  #options = {};
-  #login = null;
-  /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
-  #configURL = void 0;
-  /** The endpoints by path, or the promise of them; null if there are none yet. */
-  #endpoints = null;
-  get login() {
-    return this.#login;
-  }
-  set login(login) {
-    this.#login = typeof login === "function" ? login : null;
-  }
-  /**
-   * @param {import("../types/index.d.ts").Configuration} options what is not named stays as it is
-   * @throws {TypeError} if an option is not what it should be
-   */
-  configure(options) {
-    const { gateway, login, ...rest } = options;
-    const parsed = parseOptions(rest);
-    const configURL = gateway === void 0 || gateway === null ? gateway : parseGateway(gateway);
-    if (login !== void 0) this.login = checkedLogin(login);
-    this.#options = { ...this.#options, ...parsed };
-    if (gateway === void 0) return;
-    this.#configURL = configURL;
-    this.#endpoints = null;
-    if (configURL !== null) this.#load();
-  }
-  /**
-   * @param {URL} url
-   * @param {object} options of this one socket
-   * @returns {Route | Promise<Route> | null} null if the socket is none of this gateway's
-   * @throws {TypeError} if an option is not what it should be
-   */
-  route(url, options) {
-    const { login, ...rest } = options;
-    const own = { ...this.#options, ...parseOptions(rest), login: login === void 0 ? this.#login : checkedLogin(login) };
-    if (this.#configURL === void 0) return extendedRoute(own, {});
-    if (this.#configURL === null || !isSameHost(url, this.#configURL)) return null;
-    return this.#routeThroughGateway(url, own);
-  }
-  async #routeThroughGateway(url, own) {
-    const base = this.#configURL;
-    const endpoints = await this.#load().catch((error) => {
-      console.warn(`smeuse: ${base} cannot be used, so WebSockets are plain ones: ${error.message}`);
-      return null;
-    });
-    const endpoint = endpoints?.get(url.pathname);
-    if (endpoint === void 0) return PLAIN;
-    await importMissing(own.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base);
-    return extendedRoute(own, endpoint);
-  }
-  /** The endpoints; loaded once, and again by the next socket after a failure. */
-  #load() {
-    const base = this.#configURL;
-    this.#endpoints ??= loadEndpoints(base).catch((error) => {
-      if (this.#configURL === base) this.#endpoints = null;
-      throw error;
-    });
-    this.#endpoints.catch(() => {
-    });
-    return this.#endpoints;
-  }
-};
-async function loadEndpoints(url) {
-  const response = await fetch(url, { signal: AbortSignal.timeout(LOADING_TIMEOUT) });
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  const text = await response.text();
-  if (text.length > MAX_CONFIG_LENGTH) throw new Error("it is too long");
-  return parseConfig(JSON.parse(text));
-}
-function parseConfig(config) {
-  if (config?.version !== 1) throw new TypeError("it is not of version 1");
-  if (!Array.isArray(config.endpoints)) throw new TypeError("it has no endpoints");
-  const endpoints = /* @__PURE__ */ new Map();
-  for (const { paths, kind, extensions: extensions2, fallback } of config.endpoints) {
-    const endpoint = { kind, ...parseOptions({ extensions: extensions2, fallback }) };
-    for (const path of paths) endpoints.set(path, endpoint);
-  }
-  return endpoints;
-}
-function parseOptions({ extensions: extensions2, fallback, handshakeTimeout }) {
+// src/options.js
+function parseOptions({ extensions: extensions2, fallback, handshakeTimeout, login, loginHosts }) {
   const options = {};
   if (extensions2 !== void 0) options.extensions = parseRequested(extensions2);
   if (fallback !== void 0) {
@@ -471,6 +425,14 @@ function parseOptions({ extensions: extensions2, fallback, handshakeTimeout }) {
   if (handshakeTimeout !== void 0) {
     if (!(handshakeTimeout > 0 && handshakeTimeout < 2 ** 31)) throw new TypeError("handshakeTimeout is a number of milliseconds");
     options.handshakeTimeout = handshakeTimeout;
+  }
+  if (login !== void 0) {
+    if (login !== null && typeof login !== "function") throw new TypeError("login is a function");
+    options.login = login;
+  }
+  if (loginHosts !== void 0) {
+    if (!Array.isArray(loginHosts)) throw new TypeError("loginHosts is an array");
+    options.loginHosts = loginHosts.map(parseHost);
   }
   return options;
 }
@@ -487,19 +449,119 @@ function fromText(text) {
   const [name, ...params] = text.split(";");
   return params.length === 0 ? { name: name.trim() } : { name: name.trim(), params: params.join(";").trim() };
 }
-function checkedLogin(login) {
-  if (login !== null && typeof login !== "function") throw new TypeError("login is a function");
-  return login;
+
+// src/configuration.js
+var HANDSHAKE_TIMEOUT = 5e3;
+var LOADING_TIMEOUT = 5e3;
+var MAX_CONFIG_LENGTH = 1024 * 1024;
+var DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }];
+var PLAIN = Object.freeze({ isExtended: false });
+var Configuration = class {
+  /** The page's own options, for all sockets. */
+  #options = {};
+  #login = null;
+  /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
+  #configURL = void 0;
+  /** The endpoints by path, or the promise of them; null if there are none yet. */
+  #endpoints = null;
+  /**
+   * By origin and path, whether the extended handshake is spoken there, as far as sockets without a gateway have found
+   * out. Once true, always true: a gateway that is overloaded is one, too. One origin may have servers of both kinds.
+   */
+  #isSpoken = /* @__PURE__ */ new Map();
+  get login() {
+    return this.#login;
+  }
+  set login(login) {
+    this.#login = typeof login === "function" ? login : null;
+  }
+  /**
+   * @param {import("../types/index.d.ts").Configuration} options what is not named stays as it is
+   * @throws {TypeError} if an option is not what it should be
+   */
+  configure(options) {
+    const { gateway } = options;
+    const { login, ...parsed } = parseOptions(options);
+    const configURL = gateway === void 0 || gateway === null ? gateway : configOfGateway(gateway);
+    if (login !== void 0) this.login = login;
+    this.#options = { ...this.#options, ...parsed };
+    if (gateway === void 0) return;
+    this.#configURL = configURL;
+    this.#endpoints = null;
+    if (configURL !== null) this.#load();
+  }
+  /**
+   * @param {URL} url
+   * @param {object} options of this one socket; not looked at if the socket is none of this gateway's
+   * @returns {Route | Promise<Route> | null} null if the socket is none of this gateway's
+   * @throws {TypeError} if an option is not what it should be
+   */
+  route(url2, options) {
+    const base = this.#configURL;
+    if (base === null || base !== void 0 && !isAt(url2, hostOf(base))) return null;
+    const own = parseOptions(options);
+    const asked = { ...this.#options, ...own, login: own.login === void 0 ? this.#login : own.login };
+    const ownLoginHosts = own.login !== void 0 ? [hostOf(url2)] : base === void 0 ? ownHosts() : [hostOf(base)];
+    asked.loginHosts = [...ownLoginHosts, ...asked.loginHosts ?? []];
+    return base === void 0 ? this.#routeWithoutGateway(url2, own, asked) : this.#routeThroughGateway(url2, own, asked);
+  }
+  #routeWithoutGateway({ origin, pathname }, own, asked) {
+    const place = origin + pathname;
+    const isIndifferent = own.extensions === void 0 && own.login === void 0 && asked.fallback !== "error";
+    if (this.#isSpoken.get(place) === false && isIndifferent) return PLAIN;
+    const learn = (isSpoken) => this.#isSpoken.get(place) || this.#isSpoken.set(place, isSpoken);
+    return { ...extendedRoute(asked, {}), learn };
+  }
+  async #routeThroughGateway(url2, own, asked) {
+    const base = this.#configURL;
+    const loading = this.#load();
+    let endpoints;
+    try {
+      endpoints = await loading;
+    } catch (error) {
+      const isWanted = own.extensions?.length > 0 && asked.fallback === void 0;
+      if (asked.fallback === "error" || isWanted) throw new Error(`${base} cannot be used: ${error.message}`);
+      console.warn(`smeuse: ${base} cannot be used, so WebSockets are plain ones: ${error.message}`);
+      return PLAIN;
+    }
+    const endpoint = endpoints.get(url2.pathname);
+    if (endpoint === void 0) return PLAIN;
+    try {
+      await importMissing(asked.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base);
+    } catch (error) {
+      if (this.#endpoints === loading) this.#endpoints = null;
+      throw error;
+    }
+    return extendedRoute(asked, endpoint);
+  }
+  /** The endpoints; loaded once, and again by the next socket after a failure. */
+  #load() {
+    const base = this.#configURL;
+    this.#endpoints ??= loadEndpoints(base).catch((error) => {
+      if (this.#configURL === base) this.#endpoints = null;
+      throw error;
+    });
+    this.#endpoints.catch(() => {
+    });
+    return this.#endpoints;
+  }
+};
+async function loadEndpoints(url2) {
+  const response = await fetch(url2, { signal: AbortSignal.timeout(LOADING_TIMEOUT) });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  const text = await response.text();
+  if (text.length > MAX_CONFIG_LENGTH) throw new Error("it is too long");
+  return parseConfig(JSON.parse(text));
 }
-function parseGateway(gateway) {
-  const url = new URL(gateway, baseURL());
-  url.protocol = url.protocol.replace(/^ws/, "http");
-  if (!/^https?:$/.test(url.protocol)) throw new TypeError("gateway is an http: or https: URL");
-  return url.pathname.endsWith(".json") ? url : new URL(CONFIG_PATH, url);
-}
-function isSameHost(socketURL, configURL) {
-  const port = ({ port: port2, protocol }) => port2 || (/^(?:https|wss):$/.test(protocol) ? "443" : "80");
-  return socketURL.hostname === configURL.hostname && port(socketURL) === port(configURL);
+function parseConfig(config) {
+  if (config?.version !== 1) throw new TypeError("it is not of version 1");
+  if (!Array.isArray(config.endpoints)) throw new TypeError("it has no endpoints");
+  const endpoints = /* @__PURE__ */ new Map();
+  for (const { paths, kind, extensions: extensions2, fallback } of config.endpoints) {
+    const endpoint = { kind, ...parseOptions({ extensions: extensions2, fallback }) };
+    for (const path of paths) endpoints.set(path, endpoint);
+  }
+  return endpoints;
 }
 async function importMissing(requested, configured, base) {
   for (const { name } of requested) {
@@ -514,7 +576,8 @@ function extendedRoute(own, endpoint) {
     offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
     fallback: own.fallback ?? endpoint.fallback ?? "plain",
     handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
-    login: own.login
+    login: own.login,
+    loginHosts: own.loginHosts
   };
 }
 function makeOffers(requestedByPage, requestedByOthers) {
@@ -1097,17 +1160,19 @@ var Open = class extends Phase {
   #pipeline;
   #outbox;
   #error = null;
+  /** @param {{ protocol: string, agreed?: object[] }} agreement without `agreed` if there was no extended handshake */
   constructor(session, { protocol, agreed }) {
     super(session);
     this.protocol = protocol;
-    this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ");
-    this.#pipeline = new Pipeline(agreed, {
+    this.extensions = [session.native.extensions, ...(agreed ?? []).map(formatOffer)].filter(Boolean).join(", ");
+    this.#pipeline = new Pipeline(agreed ?? [], {
       transmit: (message) => this.#outbox.transmit(message),
       close: (code, reason) => session.fail(code, reason),
       fail: (reason) => session.giveUp(reason, false)
     });
     this.#outbox = new Outbox(session.native, this.#pipeline, {
-      joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
+      // Of others nobody knows whether they mind, whatever their subprotocol is called.
+      joins: session.route.kind === "amqp" || agreed !== void 0 && /^amqp/i.test(protocol),
       onError: (error) => session.fail(BAD_ANSWER, error.message)
     });
   }
@@ -1168,8 +1233,10 @@ var ExpectOpening = class extends Phase {
   }
   opened() {
     const { session } = this;
-    if (this.isExtended && session.native.protocol === SUBPROTOCOL) session.enter(new Extending(session));
-    else session.enter(new Open(session, { protocol: session.native.protocol, agreed: [] }));
+    const isSpoken = this.isExtended && session.native.protocol === SUBPROTOCOL;
+    session.route.learn?.(isSpoken);
+    if (isSpoken) session.enter(new Extending(session));
+    else session.enter(new Open(session, { protocol: session.native.protocol }));
   }
   error(event) {
     this.#error = event;
@@ -1189,9 +1256,9 @@ var ExpectOpening = class extends Phase {
 var Extending = class extends Phase {
   #handshake;
   enter() {
-    const { url, protocols, route } = this.session;
+    const { url: url2, protocols, route } = this.session;
     const offers = route.offers.map(({ offer }) => offer);
-    this.#step(begin({ target: url.pathname + url.search, protocols, offers }));
+    this.#step(begin({ target: url2.pathname + url2.search, protocols, offers }));
   }
   message(payload) {
     this.#step(this.#handshake.receive(payload));
@@ -1219,6 +1286,10 @@ var Extending = class extends Phase {
   async #ask({ challenges, attempt }) {
     const { session } = this;
     const asked = this.#handshake;
+    if (session.route.login && !session.mayLogIn) {
+      session.fail(NO_CREDENTIALS, `the page was not asked: ${session.url.host} is not among loginHosts`);
+      return;
+    }
     const answer = await session.askPage({ ...challenges[0], url: session.url.href, attempt }).then(
       (credentials) => accepted(challenges, credentials),
       () => ({ value: null, problem: "the page's login failed" })
@@ -1277,9 +1348,9 @@ var Session = class {
    * @param {import("./configuration.js").Route | Promise<import("./configuration.js").Route>} route
    * @throws what the platform's constructor throws
    */
-  constructor(page, url, protocols, route) {
+  constructor(page, url2, protocols, route) {
     this.#page = page;
-    this.url = url;
+    this.url = url2;
     this.protocols = protocols;
     this.route = null;
     this.native = null;
@@ -1303,21 +1374,21 @@ var Session = class {
     this.#attempt(() => this.#connect(this.protocols, { isExtended: false, mayFallBack: false }));
   }
   redirect(location) {
-    let url;
+    let url2;
     try {
-      url = new URL(location, this.url);
+      url2 = new URL(location, this.url);
     } catch {
       return this.fail(BAD_ANSWER, "extended handshake: the Location of a redirect is no URL");
     }
-    url.protocol = url.protocol.replace(/^http/, "ws");
-    if (!/^wss?:$/.test(url.protocol)) return this.fail(BAD_ANSWER, "extended handshake: a redirect to what is no WebSocket");
-    if (this.url.protocol === "wss:" && url.protocol === "ws:") {
+    url2.protocol = url2.protocol.replace(/^http/, "ws");
+    if (!/^wss?:$/.test(url2.protocol)) return this.fail(BAD_ANSWER, "extended handshake: a redirect to what is no WebSocket");
+    if (this.url.protocol === "wss:" && url2.protocol === "ws:") {
       return this.fail(BAD_ANSWER, "extended handshake: a redirect from wss: to ws:");
     }
     this.#redirects += 1;
     if (this.#redirects > MAX_REDIRECTS) return this.fail(BAD_ANSWER, `extended handshake: more than ${MAX_REDIRECTS} redirects`);
-    url.hash = "";
-    this.url = url;
+    url2.hash = "";
+    this.url = url2;
     this.native.close(1e3);
     this.#attempt(() => this.#connectExtended(false));
   }
@@ -1355,6 +1426,10 @@ var Session = class {
   }
   tellMessage(message) {
     this.#page.received(message);
+  }
+  /** Whether the server that is being spoken to, after redirects too, may have the page's credentials. */
+  get mayLogIn() {
+    return this.route.loginHosts.some((host) => isAt(this.url, host));
   }
   /** Asks the page for credentials; nothing, if it has no login. */
   async askPage(challenge) {
@@ -1410,9 +1485,9 @@ var WebSocket = class _WebSocket extends EventTarget {
    * @throws {DOMException} SyntaxError for a URL or a subprotocol that cannot be
    * @throws {TypeError} for an option that cannot be
    */
-  constructor(url, protocols = [], options = void 0) {
+  constructor(url2, protocols = [], options = void 0) {
     if (arguments.length === 0) throw new TypeError("Failed to construct 'WebSocket': 1 argument required, but only 0 present.");
-    const address = `${url}`;
+    const address = `${url2}`;
     const own = toProtocols(protocols);
     const parsed = parseURL(address);
     checkProtocols(own);
@@ -1549,6 +1624,9 @@ for (const name of Object.getOwnPropertyNames(WebSocket.prototype)) {
 }
 Object.defineProperty(WebSocket, "name", { value: "WebSocket", configurable: true });
 Object.defineProperty(WebSocket.prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true });
+
+// src/index.js
+WebSocket.configure({ gateway: configOfModule(import.meta.url) });
 export {
   WebSocket
 };

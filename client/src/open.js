@@ -11,17 +11,19 @@ export class Open extends Phase {
   #outbox
   #error = null
 
+  /** @param {{ protocol: string, agreed?: object[] }} agreement without `agreed` if there was no extended handshake */
   constructor(session, { protocol, agreed }) {
     super(session)
     this.protocol = protocol
-    this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ")
-    this.#pipeline = new Pipeline(agreed, {
+    this.extensions = [session.native.extensions, ...(agreed ?? []).map(formatOffer)].filter(Boolean).join(", ")
+    this.#pipeline = new Pipeline(agreed ?? [], {
       transmit: (message) => this.#outbox.transmit(message),
       close: (code, reason) => session.fail(code, reason),
       fail: (reason) => session.giveUp(reason, false),
     })
     this.#outbox = new Outbox(session.native, this.#pipeline, {
-      joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
+      // Of others nobody knows whether they mind, whatever their subprotocol is called.
+      joins: session.route.kind === "amqp" || (agreed !== undefined && /^amqp/i.test(protocol)),
       onError: (error) => session.fail(BAD_ANSWER, error.message),
     })
   }

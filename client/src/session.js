@@ -1,6 +1,7 @@
 // One socket of the page from its construction to its close event. It owns the platform's socket and the timer, keeps
 // the phase, and does what the phase decides; the page hears of it through three calls.
 import { BAD_ANSWER, SUBPROTOCOL } from "./handshake.js"
+import { isAt } from "./hosts.js"
 import { ExpectOpening, ExpectRoute } from "./opening.js"
 import { Closed, ExpectClose, Leaving } from "./phase.js"
 import { platformWebSocket, utf8Prefix } from "./platform.js"
@@ -120,6 +121,11 @@ export class Session {
 
   tellMessage(message) {
     this.#page.received(message)
+  }
+
+  /** Whether the server that is being spoken to, after redirects too, may have the page's credentials. */
+  get mayLogIn() {
+    return this.route.loginHosts.some((host) => isAt(this.url, host))
   }
 
   /** Asks the page for credentials; nothing, if it has no login. */

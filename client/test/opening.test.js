@@ -95,6 +95,7 @@ describe("a login", () => {
 
   test("of the class is for sockets without one of their own", async () => {
     WebSocket.login = () => ({ token: "abc" })
+    WebSocket.configure({ loginHosts: [`127.0.0.1:${server.port}`] })
     try {
       const socket = open(asking("Bearer abc", "Application Bearer"))
       assert.equal(await socket.message(), "welcome")
@@ -107,6 +108,7 @@ describe("a login", () => {
       assert.equal(typeof WebSocket.login, "function")
     } finally {
       WebSocket.login = null
+      WebSocket.configure({ loginHosts: [] })
     }
     assert.equal(WebSocket.login, null)
   })

@@ -90,9 +90,19 @@ export type RequestedExtension = string | { name: string; params?: string }
 export interface SocketOptions {
   /** Instead of `WebSocket.login`; null for none. */
   login?: Login | null
+  /**
+   * Hosts that may have credentials, each `host` or `host:port`, besides the one that `login` is for: for `WebSocket.login`
+   * that is the gateway's, or the page's own where no gateway is configured; for a socket's own login the socket's. Others,
+   * such as the target of a redirect, end the socket with 4110.
+   */
+  loginHosts?: string[]
   /** Instead of those of config.json; from the application towards the network. */
   extensions?: RequestedExtension[]
-  /** When the socket fails before it opens: try a plain WebSocket once, or tell the error. Default: plain. */
+  /**
+   * When the socket fails before it opens, or config.json cannot be had: try a plain WebSocket once, or tell the error.
+   * Default: what config.json says, else plain; for a socket that itself asks for extensions, error while there is no
+   * config.json.
+   */
   fallback?: "plain" | "error"
   /** Milliseconds until the gateway must have answered in the extended handshake. Default: 5000. */
   handshakeTimeout?: number
@@ -102,7 +112,8 @@ export interface SocketOptions {
 export interface Configuration extends SocketOptions {
   /**
    * The gateway, or the URL of its config.json: only the endpoints named there get the second negotiation. null: no
-   * endpoint at all. Left out from the beginning, in the module: every URL is an endpoint.
+   * endpoint at all. Left out from the beginning: the gateway that has served the library; for a module that comes from
+   * elsewhere, every URL is tried as an endpoint. A bare origin is a gateway, any other URL that of a configuration.
    */
   gateway?: string | URL | null
 }
