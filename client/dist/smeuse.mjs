@@ -29,11 +29,7 @@ var anew = (event) => new event.constructor(event.type, event);
 var report = (error) => (globalThis.reportError ?? console.error)(error);
 var encoder = new TextEncoder();
 var utf8Length = (text) => encoder.encode(text).length;
-function utf8Prefix(text, bytes) {
-  let prefix = text;
-  while (utf8Length(prefix) > bytes) prefix = [...prefix].slice(0, -1).join("");
-  return prefix;
-}
+var utf8Prefix = (text, bytes) => text.slice(0, encoder.encodeInto(text, new Uint8Array(bytes)).read);
 
 // src/gateway.js
 var CONFIG_PATH = "/_smeuse/config.json";
@@ -557,8 +553,9 @@ function parseConfig(config) {
   if (config?.version !== 1) throw new TypeError("it is not of version 1");
   if (!Array.isArray(config.endpoints)) throw new TypeError("it has no endpoints");
   const endpoints = /* @__PURE__ */ new Map();
-  for (const { paths, kind, extensions: extensions2, fallback } of config.endpoints) {
+  for (const { paths, kind, extensions: extensions2, fallback, messageBytes } of config.endpoints) {
     const endpoint = { kind, ...parseOptions({ extensions: extensions2, fallback }) };
+    if (messageBytes > 0) endpoint.messageBytes = messageBytes;
     for (const path of paths) endpoints.set(path, endpoint);
   }
   return endpoints;
@@ -573,6 +570,7 @@ function extendedRoute(own, endpoint) {
   return {
     isExtended: true,
     kind: endpoint.kind,
+    messageBytes: endpoint.messageBytes,
     offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
     fallback: own.fallback ?? endpoint.fallback ?? "plain",
     handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
@@ -639,8 +637,11 @@ function authorization(challenges, credentials) {
   if (credentials === null || credentials === void 0) return null;
   if (typeof credentials === "string") return checked(credentials);
   if (typeof credentials !== "object") throw new TypeError("credentials are an object or a string");
+  const offered = challenges.map(({ scheme }) => scheme);
+  const named = credentials.scheme === void 0 ? offered : offered.filter((scheme) => isSame(scheme, credentials.scheme));
+  if (named.length === 0) throw new TypeError("the scheme of the credentials is not one that was asked for");
   if (credentials.token !== void 0) {
-    const scheme = challenges.find(({ scheme: scheme2 }) => !/^basic$/i.test(scheme2))?.scheme;
+    const scheme = named.find((each) => /^(?:token|bearer)$/i.test(each)) ?? named.find((each) => !isSame(each, "Basic"));
     if (scheme === void 0) throw new TypeError("a token was given where a username and a password are asked for");
     return checked(`${scheme} ${credentials.token}`);
   }
@@ -648,13 +649,14 @@ function authorization(challenges, credentials) {
   if (username === void 0 || password === void 0) {
     throw new TypeError("credentials are { username, password }, { token } or a string");
   }
-  if (!challenges.some(({ scheme }) => /^basic$/i.test(scheme))) {
+  if (!named.some((scheme) => isSame(scheme, "Basic"))) {
     throw new TypeError("a username was given where a token is asked for");
   }
   if (`${username}`.includes(":")) throw new TypeError("a username has no colon in Basic");
   const bytes = new TextEncoder().encode(`${username}:${password}`);
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
+var isSame = (scheme, other) => scheme.toLowerCase() === `${other}`.toLowerCase();
 function checked(value) {
   if (!/^[!-~][ -~\t]*$/.test(value)) throw new TypeError("an Authorization value has only visible ASCII characters and spaces");
   return value;
@@ -807,11 +809,12 @@ var Backlog = class {
 
 // src/outbox.js
 var MAX_JOINED_BYTES = 64 * 1024;
+var EXTENSIONS_ROOM = 256;
 var sizeOf = (data) => typeof data === "string" ? utf8Length(data) : data.size ?? data.byteLength;
 var Outbox = class {
   #native;
   #pipeline;
-  #joins;
+  #joinedMost;
   #onError;
   #backlog = new Backlog();
   #joined = new Uint8Array(1024);
@@ -825,13 +828,15 @@ var Outbox = class {
   /**
    * @param {WebSocket} native
    * @param {import("./pipeline.js").Pipeline} pipeline
-   * @param {{ joins: boolean, onError: (error: Error) => void }} options whether small binary messages are joined, and
-   *   who is told that an extension or the reading of a Blob failed; nothing is sent after that
+   * @param {{ joins: boolean, messageBytes?: number, onError: (error: Error) => void }} options whether small binary
+   *   messages are joined, how large a message the gateway takes, and who is told that an extension or the reading of a
+   *   Blob failed; nothing is sent after that
    */
-  constructor(native, pipeline, { joins, onError }) {
+  constructor(native, pipeline, { joins, messageBytes = MAX_JOINED_BYTES, onError }) {
     this.#native = native;
     this.#pipeline = pipeline;
-    this.#joins = joins;
+    const room = pipeline.isTransparent ? 0 : EXTENSIONS_ROOM;
+    this.#joinedMost = joins ? Math.min(MAX_JOINED_BYTES, messageBytes - room) : 0;
     this.#onError = (error) => {
       this.#isBroken = true;
       onError(error);
@@ -875,12 +880,12 @@ var Outbox = class {
     this.#give(message, own);
   }
   // An empty message says something that a joined one would not.
-  #canJoin = (bytes) => this.#joins && bytes.length > 0 && bytes.length <= MAX_JOINED_BYTES;
+  #canJoin = (bytes) => bytes.length > 0 && bytes.length <= this.#joinedMost;
   #join(bytes) {
-    if (this.#joinedLength + bytes.length > MAX_JOINED_BYTES) this.flush();
+    if (this.#joinedLength + bytes.length > this.#joinedMost) this.flush();
     const length = this.#joinedLength + bytes.length;
     if (length > this.#joined.length) {
-      const larger = new Uint8Array(Math.min(MAX_JOINED_BYTES, Math.max(length, this.#joined.length * 2)));
+      const larger = new Uint8Array(Math.min(this.#joinedMost, Math.max(length, this.#joined.length * 2)));
       larger.set(this.#joined.subarray(0, this.#joinedLength));
       this.#joined = larger;
     }
@@ -1173,6 +1178,7 @@ var Open = class extends Phase {
     this.#outbox = new Outbox(session.native, this.#pipeline, {
       // Of others nobody knows whether they mind, whatever their subprotocol is called.
       joins: session.route.kind === "amqp" || agreed !== void 0 && /^amqp/i.test(protocol),
+      messageBytes: session.route.messageBytes,
       onError: (error) => session.fail(BAD_ANSWER, error.message)
     });
   }
@@ -1290,7 +1296,8 @@ var Extending = class extends Phase {
       session.fail(NO_CREDENTIALS, `the page was not asked: ${session.url.host} is not among loginHosts`);
       return;
     }
-    const answer = await session.askPage({ ...challenges[0], url: session.url.href, attempt }).then(
+    const shown = challenges.map((challenge) => ({ ...challenge }));
+    const answer = await session.askPage({ ...shown[0], challenges: shown, url: session.url.href, attempt }).then(
       (credentials) => accepted(challenges, credentials),
       () => ({ value: null, problem: "the page's login failed" })
     );

@@ -21,6 +21,7 @@ const DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazi
  * @typedef {object} Route
  * @property {boolean} isExtended whether the extended handshake is asked for
  * @property {string} [kind] of the service, as config.json has it: amqp or echo
+ * @property {number} [messageBytes] that the gateway takes in one message, at any time
  * @property {{ extension: import("../types/index.d.ts").Extension, offer: import("./header.js").Offer }[]} [offers]
  * @property {"plain" | "error"} [fallback]
  * @property {number} [handshakeTimeout] milliseconds
@@ -143,15 +144,16 @@ async function loadEndpoints(url) {
 /**
  * The endpoints of a config.json by their paths. What this version does not know is passed over.
  * @param {any} config
- * @returns {Map<string, { kind?: string, extensions?: object[], fallback?: string }>}
+ * @returns {Map<string, { kind?: string, extensions?: object[], fallback?: string, messageBytes?: number }>}
  * @throws {TypeError}
  */
 export function parseConfig(config) {
   if (config?.version !== 1) throw new TypeError("it is not of version 1")
   if (!Array.isArray(config.endpoints)) throw new TypeError("it has no endpoints")
   const endpoints = new Map()
-  for (const { paths, kind, extensions, fallback } of config.endpoints) {
+  for (const { paths, kind, extensions, fallback, messageBytes } of config.endpoints) {
     const endpoint = { kind, ...parseOptions({ extensions, fallback }) }
+    if (messageBytes > 0) endpoint.messageBytes = messageBytes
     for (const path of paths) endpoints.set(path, endpoint)
   }
   return endpoints
@@ -169,6 +171,7 @@ function extendedRoute(own, endpoint) {
   return {
     isExtended: true,
     kind: endpoint.kind,
+    messageBytes: endpoint.messageBytes,
     offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
     fallback: own.fallback ?? endpoint.fallback ?? "plain",
     handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,

@@ -24,6 +24,7 @@ export class Open extends Phase {
     this.#outbox = new Outbox(session.native, this.#pipeline, {
       // Of others nobody knows whether they mind, whatever their subprotocol is called.
       joins: session.route.kind === "amqp" || (agreed !== undefined && /^amqp/i.test(protocol)),
+      messageBytes: session.route.messageBytes,
       onError: (error) => session.fail(BAD_ANSWER, error.message),
     })
   }

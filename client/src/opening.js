@@ -93,7 +93,9 @@ class Extending extends Phase {
       session.fail(NO_CREDENTIALS, `the page was not asked: ${session.url.host} is not among loginHosts`)
       return
     }
-    const answer = await session.askPage({ ...challenges[0], url: session.url.href, attempt }).then(
+    // The page gets what is its own to change.
+    const shown = challenges.map((challenge) => ({ ...challenge }))
+    const answer = await session.askPage({ ...shown[0], challenges: shown, url: session.url.href, attempt }).then(
       (credentials) => accepted(challenges, credentials),
       () => ({ value: null, problem: "the page's login failed" }),
     )

@@ -47,8 +47,4 @@ const encoder = new TextEncoder()
 export const utf8Length = (text) => encoder.encode(text).length
 
 /** The first `bytes` bytes of a text in UTF-8, never half a character. */
-export function utf8Prefix(text, bytes) {
-  let prefix = text
-  while (utf8Length(prefix) > bytes) prefix = [...prefix].slice(0, -1).join("")
-  return prefix
-}
+export const utf8Prefix = (text, bytes) => text.slice(0, encoder.encodeInto(text, new Uint8Array(bytes)).read)

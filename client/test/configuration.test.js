@@ -29,7 +29,7 @@ describe("without a gateway", () => {
   test("every URL is an endpoint, with the built-in defaults", () => {
     const { learn, ...route } = new Configuration().route(new URL("ws://anywhere/x"), {})
     assert.deepEqual({ ...route, offers: offersOf(route) }, {
-      isExtended: true, kind: undefined, offers: ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"], fallback: "plain", handshakeTimeout: 5000, login: null, loginHosts: [],
+      isExtended: true, kind: undefined, messageBytes: undefined, offers: ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"], fallback: "plain", handshakeTimeout: 5000, login: null, loginHosts: [],
     })
   })
 
@@ -159,6 +159,12 @@ describe("with a gateway", () => {
   for (const [what, config] of [["another version", { version: 2, endpoints: [endpoint] }], ["no endpoints", { version: 1 }], ["null", null], ["an endpoint without paths", { version: 1, endpoints: [{}] }]]) {
     test(`a config.json with ${what} cannot be used`, () => assert.throws(() => parseConfig(config), TypeError))
   }
+
+  test("it says how large a message may be", async () => {
+    const configuration = gateway({ version: 1, endpoints: [{ ...endpoint, messageBytes: 5000 }] })
+    assert.equal((await configuration.route(at("/amqp"), {})).messageBytes, 5000)
+    for (const messageBytes of [0, "x", null, -1]) assert.ok(!("messageBytes" in parseConfig({ version: 1, endpoints: [{ paths: ["/x"], messageBytes }] }).get("/x")))
+  })
 
   test("what it does not know, it passes over", () => {
     const [[path, found]] = parseConfig({ version: 1, new: 1, endpoints: [{ paths: ["/x"], kind: "mqtt", speed: 7 }] })

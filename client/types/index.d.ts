@@ -1,12 +1,18 @@
 // The types of the package. `WebSocket` is the standard's in every respect; what follows is what it adds.
 
-/** What a gateway asks when it wants to know who a page is (RFC 7235). */
-export interface Challenge {
+/** One way to answer a gateway that wants to know who a page is (RFC 7235). */
+export interface OneChallenge {
   /** Such as `Basic` or `Bearer`; without the prefix `Application`. */
   scheme: string
   realm: string | undefined
   /** All parameters of the challenge, names in lower case. */
   parameters: Record<string, string>
+}
+
+/** What a gateway asks: the first of its challenges, and all of them. */
+export interface Challenge extends OneChallenge {
+  /** All that the gateway would accept an answer to, in its order; one answer is enough. */
+  challenges: OneChallenge[]
   /** Where the socket is being opened. */
   url: string
   /** 1 for the first time that this socket asks, 2 after an answer that the gateway did not accept, and so on. */
@@ -18,11 +24,15 @@ export interface PasswordCredentials {
   username: string
   /** Sent in UTF-8. */
   password: string
+  /** `Basic`, if at all. */
+  scheme?: string
 }
 
 /** Answers `Bearer`, `Token` and the like. */
 export interface TokenCredentials {
   token: string
+  /** One of those that were asked for. Default: the first of `Token` and `Bearer`, else the first that is not `Basic`. */
+  scheme?: string
 }
 
 /** A string is the whole value of the Authorization header; null or undefined ends the socket with close code 4110. */
