@@ -67,6 +67,26 @@ async function inWorker({ flavour, which, kind, type, extensions }) {
   return outcomes
 }
 
+/** Runs it in a service worker. */
+async function inServiceWorker({ flavour, which, extensions }) {
+  const page = await openPage(browser, `${server.http}/empty.html`)
+  const outcomes = await page.evaluate(
+    async ({ base, which, extensions }) => {
+      const { installing } = await navigator.serviceWorker.register("/browser/workers/service.js", { type: "module" })
+      if (installing.state !== "activated") {
+        await new Promise((resolve) => installing.addEventListener("statechange", () => installing.state === "activated" && resolve()))
+      }
+      const { port1, port2 } = new MessageChannel()
+      const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)))
+      installing.postMessage({ base, which, extensions }, [port2])
+      return answer
+    },
+    { base: `${server.url}/${flavour}`, which, extensions },
+  )
+  await page.context().close()
+  return outcomes
+}
+
 /** One test for each case. */
 function compare(title, run) {
   describe(title, () => {
@@ -98,6 +118,8 @@ for (const kind of ["dedicated", "shared"]) {
     compare(`${kind} ${type} worker`, (which) => inWorker({ flavour: "gateway", which, kind, type, extensions: DEFAULTS }))
   }
 }
+
+compare("service worker", (which) => inServiceWorker({ flavour: "gateway", which, extensions: DEFAULTS }))
 
 // What Node's WebSocket does otherwise than the standard is tested there against what Chromium does.
 test("standard.json is what Chromium does", async () => {
