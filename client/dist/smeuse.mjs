@@ -66,6 +66,12 @@ var HeaderError = class extends Error {
   }
 };
 var isToken = (text) => TOKEN.test(text);
+function parseTokens(lines) {
+  const tokens = parseList(lines, (cursor) => cursor.token());
+  const twice = tokens.find((token, index) => tokens.indexOf(token) !== index);
+  if (twice !== void 0) throw new HeaderError("duplicate", `${twice} is listed twice`);
+  return tokens;
+}
 function parseOffers(lines) {
   let left = MAX_PARAMS;
   return parseList(lines, (cursor) => {
@@ -386,14 +392,34 @@ function parseHost(text) {
   throw new TypeError("a login host is host or host:port");
 }
 
+// src/reading.js
+async function readText(response, most) {
+  const decoder = new TextDecoder();
+  const reader = response.body?.getReader();
+  let text = "";
+  let length = 0;
+  for (; ; ) {
+    const { done, value } = await reader?.read() ?? { done: true };
+    if (done) return text + decoder.decode();
+    length += value.length;
+    if (length > most) {
+      reader.cancel().catch(() => {
+      });
+      throw new Error(`it has more than ${most} bytes`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
 // src/modules.js
+var MAX_MODULE_BYTES = 1024 * 1024;
 var INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/;
 async function importExtension({ name, module, integrity }, base, timeout) {
   try {
     if (!INTEGRITY.test(integrity ?? "")) throw new TypeError("config.json gives no integrity for it");
     const response = await fetch(new URL(module, base), { integrity, signal: AbortSignal.timeout(timeout) });
     if (!response.ok) throw new Error(`status ${response.status}`);
-    const { default: extension } = await importText(await response.text());
+    const { default: extension } = await importText(await readText(response, MAX_MODULE_BYTES));
     if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`);
     if (find(name) === void 0) extensions.register(extension);
   } catch (error) {
@@ -449,7 +475,7 @@ function fromText(text) {
 // src/configuration.js
 var HANDSHAKE_TIMEOUT = 5e3;
 var LOADING_TIMEOUT = 5e3;
-var MAX_CONFIG_LENGTH = 1024 * 1024;
+var MAX_CONFIG_BYTES = 1024 * 1024;
 var DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }];
 var PLAIN = Object.freeze({ isExtended: false });
 var Configuration = class {
@@ -545,9 +571,7 @@ var Configuration = class {
 async function loadEndpoints(url2) {
   const response = await fetch(url2, { signal: AbortSignal.timeout(LOADING_TIMEOUT) });
   if (!response.ok) throw new Error(`status ${response.status}`);
-  const text = await response.text();
-  if (text.length > MAX_CONFIG_LENGTH) throw new Error("it is too long");
-  return parseConfig(JSON.parse(text));
+  return parseConfig(JSON.parse(await readText(response, MAX_CONFIG_BYTES)));
 }
 function parseConfig(config) {
   if (config?.version !== 1) throw new TypeError("it is not of version 1");
@@ -610,7 +634,10 @@ var EventHandlers = class {
     if (isHandler && known2 !== void 0) known2.value = value;
     else if (isHandler) {
       const handler = { value };
-      handler.listener = (event) => typeof handler.value === "function" && handler.value.call(event.currentTarget, event);
+      handler.listener = (event) => {
+        if (typeof handler.value !== "function") return;
+        if (handler.value.call(event.currentTarget, event) === false) event.preventDefault();
+      };
       this.#handlers.set(type, handler);
       this.#target.addEventListener(type, handler.listener);
     } else if (known2 !== void 0) {
@@ -706,10 +733,8 @@ var ExpectResponse = class {
   }
   #agreement(all) {
     const { protocols, offers } = this.#request;
-    const protocolLines = all("sec-websocket-protocol");
-    const protocol = protocolLines[0] ?? "";
-    if (protocolLines.length > 1) throw new Error("several subprotocols were chosen");
-    if (protocol !== "" && !isToken(protocol)) throw new Error("the subprotocol is not a token");
+    const [protocol = "", ...more] = parseTokens(all("sec-websocket-protocol").filter(Boolean));
+    if (more.length > 0) throw new Error("several subprotocols were chosen");
     if (protocol !== "" && !protocols.includes(protocol)) throw new Error(`the subprotocol ${protocol} was not offered`);
     if (protocol === "" && protocols.length > 0) throw new Error("no subprotocol was chosen");
     const extensions2 = parseOffers(all("sec-websocket-extensions"));
@@ -1568,11 +1593,11 @@ var WebSocket = class _WebSocket extends EventTarget {
    * @throws {DOMException} InvalidAccessError or SyntaxError
    */
   close(code = void 0, reason = void 0) {
-    const { phase } = this.#session;
+    const session = this.#session;
     const closeCode = toCloseCode(code);
     const closeReason = reason === void 0 ? void 0 : `${reason}`;
     checkClose(closeCode, closeReason ?? "");
-    phase.close(closeCode, closeReason);
+    session.phase.close(closeCode, closeReason);
   }
   /**
    * @param {string | ArrayBufferLike | ArrayBufferView | Blob} data

@@ -5,13 +5,14 @@ import { formatOffer, parseOffers } from "./header.js"
 import { hostOf, isAt, ownHosts } from "./hosts.js"
 import { importExtension } from "./modules.js"
 import { parseOptions } from "./options.js"
+import { readText } from "./reading.js"
 
 /** Milliseconds until the extended handshake must be answered. A gateway answers within a round trip. */
 export const HANDSHAKE_TIMEOUT = 5000
 /** Milliseconds that config.json, or the module of an extension, may take; sockets wait for it. */
 export const LOADING_TIMEOUT = 5000
 /** Bytes of config.json; one with a hundred services has about 40 KiB. */
-const MAX_CONFIG_LENGTH = 1024 * 1024
+const MAX_CONFIG_BYTES = 1024 * 1024
 
 /** Asked for where neither the page nor config.json says what: the gateway sees dead pages, the page a dead gateway. */
 const DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }]
@@ -136,9 +137,7 @@ export class Configuration {
 async function loadEndpoints(url) {
   const response = await fetch(url, { signal: AbortSignal.timeout(LOADING_TIMEOUT) })
   if (!response.ok) throw new Error(`status ${response.status}`)
-  const text = await response.text()
-  if (text.length > MAX_CONFIG_LENGTH) throw new Error("it is too long")
-  return parseConfig(JSON.parse(text))
+  return parseConfig(JSON.parse(await readText(response, MAX_CONFIG_BYTES)))
 }
 
 /**

@@ -108,3 +108,10 @@ describe("an extension whose `ended` throws is reported, and", () => {
     assert.equal(seen, 3)
   })
 })
+
+test("a close whose reason is converted while the socket ends does not bring it back", () => {
+  const { socket, events, closes } = open({ name: "acme-plain", agree() {} })
+  socket.close(4001, { toString: () => (closes(), "late") })
+  assert.equal(socket.readyState, 3)
+  assert.deepEqual(events, ONCE)
+})
