@@ -144,7 +144,11 @@ impl Parts {
             backends.push(backend);
         }
         let library = if settings.web.library {
-            let library = Library::load(&settings.web, &settings.services);
+            let library = Library::load(
+                &settings.web,
+                &settings.services,
+                settings.websocket.message_before_login_bytes,
+            );
             Some(library.map_err(StartError::Configuration)?)
         } else {
             None

@@ -1,116 +1,60 @@
 // Smeuse's WebSocket for browsers, made of client/src by client/scripts/build.js. Apache-2.0.
 (() => {
-  // src/extensions/idle-timeout.js
-  var MAX_DELAY = 2 ** 31 - 1;
-  var idleTimeoutOver = (clock) => ({
-    name: "x-kaazing-idle-timeout",
-    offer: () => "",
-    agree(params, { agreed, fail }) {
-      const [name, value] = params[0] ?? [];
-      if (params.length !== 1 || name !== "timeout" || !/^[1-9]\d{0,14}$/.test(value ?? "")) {
-        throw new Error("the timeout is not a number of milliseconds");
-      }
-      const timeout = Math.min(Number(value), MAX_DELAY);
-      const state = { last: clock.now(), timer: void 0 };
-      const look = (delay) => {
-        state.timer = clock.setTimeout(() => {
-          const left = state.last + timeout - clock.now();
-          if (left > 0) look(left);
-          else fail(`nothing came from the gateway for ${timeout} ms`);
-        }, delay);
-      };
-      if (agreed.includes("x-kaazing-ping-pong")) look(timeout);
-      return state;
-    },
-    received({ state }) {
-      state.last = clock.now();
-    },
-    ended({ state }) {
-      clock.clearTimeout(state.timer);
+  // src/platform.js
+  var PLATFORM = /* @__PURE__ */ Symbol.for("smeuse.platform");
+  var found = globalThis.WebSocket;
+  function platformWebSocket() {
+    const native = found ?? globalThis.WebSocket;
+    if (native === void 0) throw new Error("there is no WebSocket here: give globalThis.WebSocket one before smeuse is used");
+    return native[PLATFORM] ?? native;
+  }
+  var baseURL = () => globalThis.document?.baseURI ?? globalThis.location?.href;
+  var CloseEvent = globalThis.CloseEvent ?? class CloseEvent2 extends Event {
+    #init;
+    constructor(type, init = {}) {
+      super(type, init);
+      this.#init = { wasClean: Boolean(init.wasClean), code: init.code ?? 0, reason: init.reason ?? "" };
     }
-  });
-  var idleTimeout = idleTimeoutOver({
-    now: () => performance.now(),
-    setTimeout: (run, delay) => setTimeout(run, delay),
-    clearTimeout: (id) => clearTimeout(id)
-  });
-
-  // src/extensions/ping-pong.js
-  var PING = "	\0";
-  var PONG = "\n\0";
-  var pingPong = {
-    name: "x-kaazing-ping-pong",
-    offer: () => "",
-    agree(params) {
-      const [name, value] = params[0] ?? [];
-      if (params.length !== 1 || value !== null || !/^[0-9a-f]{8}$/i.test(name)) {
-        throw new Error("the control bytes are not 8 hexadecimal digits");
-      }
-      const bytes = name.match(/../g).map((pair) => Number.parseInt(pair, 16));
-      if (bytes.some((byte) => byte > 127)) throw new Error("the control bytes are not ASCII");
-      return { control: String.fromCharCode(...bytes), isEscaped: false };
-    },
-    fromServer(message, { state, send }) {
-      if (typeof message !== "string") {
-        state.isEscaped = false;
-        return message;
-      }
-      const isControl = message.startsWith(state.control);
-      if (state.isEscaped) {
-        if (!isControl) throw new Error("an escape before what needs none");
-        state.isEscaped = false;
-        return message;
-      }
-      if (!isControl) return message;
-      const rest = message.slice(state.control.length);
-      if (rest === "") state.isEscaped = true;
-      else if (rest === PING) send(state.control + PONG);
-      else if (rest !== PONG) throw new Error("an unknown control message");
-      return void 0;
-    },
-    toServer(message, { state }) {
-      const isLikeControl = typeof message === "string" && message.startsWith(state.control);
-      return isLikeControl ? [state.control, message] : message;
+    get wasClean() {
+      return this.#init.wasClean;
+    }
+    get code() {
+      return this.#init.code;
+    }
+    get reason() {
+      return this.#init.reason;
     }
   };
+  var anew = (event) => new event.constructor(event.type, event);
+  var report = (error) => (globalThis.reportError ?? console.error)(error);
+  var encoder = new TextEncoder();
+  var utf8Length = (text) => encoder.encode(text).length;
+  var utf8Prefix = (text, bytes) => text.slice(0, encoder.encodeInto(text, new Uint8Array(bytes)).read);
 
-  // src/extensions/sequence.js
-  var SEQUENCE_VIOLATED = 4108;
-  var DIGITS = 8;
-  var sequence = {
-    name: "smeuse-sequence",
-    offer: () => "",
-    agree(params) {
-      if (params.length > 0) throw new Error("parameters where none are known");
-      return { next: 0, expected: 0 };
-    },
-    fromServer(message, { state, close }) {
-      const fault = classify(digitsOf(message), state.expected);
-      if (fault !== null) {
-        close(SEQUENCE_VIOLATED, `smeuse-sequence: ${fault}, ${format(state.expected)} was expected`);
-        return void 0;
-      }
-      state.expected = state.expected + 1 >>> 0;
-      return typeof message === "string" ? message.slice(DIGITS) : message.subarray(DIGITS);
-    },
-    toServer(message, { state }) {
-      const digits = format(state.next);
-      state.next = state.next + 1 >>> 0;
-      if (typeof message === "string") return digits + message;
-      const numbered = new Uint8Array(DIGITS + message.length);
-      for (let index = 0; index < DIGITS; index += 1) numbered[index] = digits.charCodeAt(index);
-      numbered.set(message, DIGITS);
-      return numbered;
+  // src/gateway.js
+  var CONFIG_PATH = "/_smeuse/config.json";
+  var isHTTP = (protocol) => /^https?:$/.test(protocol ?? "");
+  function url(path, base) {
+    try {
+      const found2 = new URL(path, base);
+      return isHTTP(found2.protocol) ? found2 : null;
+    } catch {
+      return null;
     }
-  };
-  var format = (number) => number.toString(16).padStart(DIGITS, "0");
-  var digitsOf = (message) => typeof message === "string" ? message.slice(0, DIGITS) : String.fromCharCode(...message.subarray(0, DIGITS));
-  function classify(digits, expected) {
-    if (!/^[0-9a-f]{8}$/.test(digits)) return "malformed";
-    const difference = Number.parseInt(digits, 16) - expected | 0;
-    if (difference === 0) return null;
-    if (difference === -1) return "duplicate";
-    return difference < 0 ? "reordered" : "gap";
+  }
+  function configOfScript() {
+    const script = globalThis.document?.currentScript;
+    const path = script?.dataset?.config;
+    if (path !== void 0) return url(path, globalThis.document.baseURI);
+    if (script?.src) return url("config.json", script.src);
+    const { origin, protocol } = globalThis.location ?? {};
+    return isHTTP(protocol) ? url(CONFIG_PATH, origin) : null;
+  }
+  function configOfGateway(gateway) {
+    const found2 = new URL(gateway, baseURL());
+    found2.protocol = found2.protocol.replace(/^ws/, "http");
+    if (!isHTTP(found2.protocol)) throw new TypeError("gateway is an http: or https: URL");
+    return found2.pathname === "/" && found2.search === "" ? new URL(CONFIG_PATH, found2) : found2;
   }
 
   // src/header.js
@@ -125,6 +69,12 @@
     }
   };
   var isToken = (text) => TOKEN.test(text);
+  function parseTokens(lines) {
+    const tokens = parseList(lines, (cursor) => cursor.token());
+    const twice = tokens.find((token, index) => tokens.indexOf(token) !== index);
+    if (twice !== void 0) throw new HeaderError("duplicate", `${twice} is listed twice`);
+    return tokens;
+  }
   function parseOffers(lines) {
     let left = MAX_PARAMS;
     return parseList(lines, (cursor) => {
@@ -222,268 +172,19 @@
   var TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
   var TOKEN_PREFIX = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]*/;
 
-  // src/catalogue.js
-  var known = new Map([idleTimeout, pingPong, sequence].map((extension) => [extension.name, extension]));
-  var find = (name) => known.get(name);
-  var extensions = Object.freeze({
-    /**
-     * Makes an extension known. Its callbacks are described in types/index.d.ts and in README.md.
-     * @param {Extension} extension
-     * @throws {TypeError} if it is not one, or its name is taken
-     */
-    register(extension) {
-      if (!isToken(extension?.name ?? "")) throw new TypeError("an extension has a name, which is a token");
-      if (known.has(extension.name)) throw new TypeError(`an extension ${extension.name} is known already`);
-      if (typeof extension.agree !== "function") throw new TypeError(`the extension ${extension.name} has no agree(params, context)`);
-      for (const callback of ["offer", "fromServer", "toServer", "received", "ended"]) {
-        if (!["function", "undefined"].includes(typeof extension[callback])) {
-          throw new TypeError(`${callback} of the extension ${extension.name} is not a function`);
-        }
-      }
-      known.set(extension.name, extension);
-    },
-    /**
-     * Forgets an extension, one of the library's own too.
-     * @param {string} name
-     * @returns {boolean} whether there was one
-     */
-    unregister: (name) => known.delete(name),
-    /**
-     * The names of all that are known.
-     * @returns {string[]}
-     */
-    names: () => [...known.keys()]
-  });
-
-  // src/modules.js
-  var INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/;
-  async function importExtension({ name, module, integrity }, base, timeout) {
-    try {
-      if (!INTEGRITY.test(integrity ?? "")) throw new TypeError("config.json gives no integrity for it");
-      const response = await fetch(new URL(module, base), { integrity, signal: AbortSignal.timeout(timeout) });
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      const { default: extension } = await importText(await response.text());
-      if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`);
-      if (find(name) === void 0) extensions.register(extension);
-    } catch (error) {
-      throw new Error(`the extension ${name} cannot be loaded: ${error.message}`);
-    }
-  }
-  async function importText(text) {
-    if (globalThis.process?.versions?.node) return import(`data:text/javascript,${encodeURIComponent(text)}`);
-    const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-    try {
-      return await import(url);
-    } finally {
-      URL.revokeObjectURL(url);
-    }
-  }
-
-  // src/platform.js
-  var PLATFORM = /* @__PURE__ */ Symbol.for("smeuse.platform");
-  var found = globalThis.WebSocket;
-  function platformWebSocket() {
-    const native = found ?? globalThis.WebSocket;
-    if (native === void 0) throw new Error("there is no WebSocket here: give globalThis.WebSocket one before smeuse is used");
-    return native[PLATFORM] ?? native;
-  }
-  var baseURL = () => globalThis.document?.baseURI ?? globalThis.location?.href;
-  var CloseEvent = globalThis.CloseEvent ?? class CloseEvent2 extends Event {
-    #init;
-    constructor(type, init = {}) {
-      super(type, init);
-      this.#init = { wasClean: Boolean(init.wasClean), code: init.code ?? 0, reason: init.reason ?? "" };
-    }
-    get wasClean() {
-      return this.#init.wasClean;
-    }
-    get code() {
-      return this.#init.code;
-    }
-    get reason() {
-      return this.#init.reason;
-    }
-  };
-  var anew = (event) => new event.constructor(event.type, event);
-  var encoder = new TextEncoder();
-  var utf8Length = (text) => encoder.encode(text).length;
-  function utf8Prefix(text, bytes) {
-    let prefix = text;
-    while (utf8Length(prefix) > bytes) prefix = [...prefix].slice(0, -1).join("");
-    return prefix;
-  }
-
-  // src/configuration.js
-  var HANDSHAKE_TIMEOUT = 5e3;
-  var LOADING_TIMEOUT = 5e3;
-  var CONFIG_PATH = "/_smeuse/config.json";
-  var MAX_CONFIG_LENGTH = 1024 * 1024;
-  var DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }];
-  var PLAIN = Object.freeze({ isExtended: false });
-  var Configuration = class {
-    /** The page's own options, for all sockets. */
-    #options = {};
-    #login = null;
-    /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
-    #configURL = void 0;
-    /** The endpoints by path, or the promise of them; null if there are none yet. */
-    #endpoints = null;
-    get login() {
-      return this.#login;
-    }
-    set login(login) {
-      this.#login = typeof login === "function" ? login : null;
-    }
-    /**
-     * @param {import("../types/index.d.ts").Configuration} options what is not named stays as it is
-     * @throws {TypeError} if an option is not what it should be
-     */
-    configure(options) {
-      const { gateway: gateway2, login, ...rest } = options;
-      const parsed = parseOptions(rest);
-      const configURL = gateway2 === void 0 || gateway2 === null ? gateway2 : parseGateway(gateway2);
-      if (login !== void 0) this.login = checkedLogin(login);
-      this.#options = { ...this.#options, ...parsed };
-      if (gateway2 === void 0) return;
-      this.#configURL = configURL;
-      this.#endpoints = null;
-      if (configURL !== null) this.#load();
-    }
-    /**
-     * @param {URL} url
-     * @param {object} options of this one socket
-     * @returns {Route | Promise<Route> | null} null if the socket is none of this gateway's
-     * @throws {TypeError} if an option is not what it should be
-     */
-    route(url, options) {
-      const { login, ...rest } = options;
-      const own = { ...this.#options, ...parseOptions(rest), login: login === void 0 ? this.#login : checkedLogin(login) };
-      if (this.#configURL === void 0) return extendedRoute(own, {});
-      if (this.#configURL === null || !isSameHost(url, this.#configURL)) return null;
-      return this.#routeThroughGateway(url, own);
-    }
-    async #routeThroughGateway(url, own) {
-      const base = this.#configURL;
-      const endpoints = await this.#load().catch((error) => {
-        console.warn(`smeuse: ${base} cannot be used, so WebSockets are plain ones: ${error.message}`);
-        return null;
-      });
-      const endpoint = endpoints?.get(url.pathname);
-      if (endpoint === void 0) return PLAIN;
-      await importMissing(own.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base);
-      return extendedRoute(own, endpoint);
-    }
-    /** The endpoints; loaded once, and again by the next socket after a failure. */
-    #load() {
-      const base = this.#configURL;
-      this.#endpoints ??= loadEndpoints(base).catch((error) => {
-        if (this.#configURL === base) this.#endpoints = null;
-        throw error;
-      });
-      this.#endpoints.catch(() => {
-      });
-      return this.#endpoints;
-    }
-  };
-  async function loadEndpoints(url) {
-    const response = await fetch(url, { signal: AbortSignal.timeout(LOADING_TIMEOUT) });
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    const text = await response.text();
-    if (text.length > MAX_CONFIG_LENGTH) throw new Error("it is too long");
-    return parseConfig(JSON.parse(text));
-  }
-  function parseConfig(config) {
-    if (config?.version !== 1) throw new TypeError("it is not of version 1");
-    if (!Array.isArray(config.endpoints)) throw new TypeError("it has no endpoints");
-    const endpoints = /* @__PURE__ */ new Map();
-    for (const { paths, kind, extensions: extensions2, fallback } of config.endpoints) {
-      const endpoint = { kind, ...parseOptions({ extensions: extensions2, fallback }) };
-      for (const path of paths) endpoints.set(path, endpoint);
-    }
-    return endpoints;
-  }
-  function parseOptions({ extensions: extensions2, fallback, handshakeTimeout }) {
-    const options = {};
-    if (extensions2 !== void 0) options.extensions = parseRequested(extensions2);
-    if (fallback !== void 0) {
-      if (fallback !== "plain" && fallback !== "error") throw new TypeError("fallback is plain or error");
-      options.fallback = fallback;
-    }
-    if (handshakeTimeout !== void 0) {
-      if (!(handshakeTimeout > 0 && handshakeTimeout < 2 ** 31)) throw new TypeError("handshakeTimeout is a number of milliseconds");
-      options.handshakeTimeout = handshakeTimeout;
-    }
-    return options;
-  }
-  function parseRequested(extensions2) {
-    if (!Array.isArray(extensions2)) throw new TypeError("extensions is an array");
-    const requested = extensions2.map((entry) => typeof entry === "string" ? fromText(entry) : { ...entry });
-    for (const [index, { name }] of requested.entries()) {
-      if (!isToken(name ?? "")) throw new TypeError("an extension to ask for has a name, which is a token");
-      if (requested.findIndex((other) => other.name === name) !== index) throw new TypeError(`${name} is asked for twice`);
-    }
-    return requested;
-  }
-  function fromText(text) {
-    const [name, ...params] = text.split(";");
-    return params.length === 0 ? { name: name.trim() } : { name: name.trim(), params: params.join(";").trim() };
-  }
-  function checkedLogin(login) {
-    if (login !== null && typeof login !== "function") throw new TypeError("login is a function");
-    return login;
-  }
-  function parseGateway(gateway2) {
-    const url = new URL(gateway2, baseURL());
-    url.protocol = url.protocol.replace(/^ws/, "http");
-    if (!/^https?:$/.test(url.protocol)) throw new TypeError("gateway is an http: or https: URL");
-    return url.pathname.endsWith(".json") ? url : new URL(CONFIG_PATH, url);
-  }
-  function isSameHost(socketURL, configURL) {
-    const port = ({ port: port2, protocol }) => port2 || (/^(?:https|wss):$/.test(protocol) ? "443" : "80");
-    return socketURL.hostname === configURL.hostname && port(socketURL) === port(configURL);
-  }
-  async function importMissing(requested, configured, base) {
-    for (const { name } of requested) {
-      const source = configured.find((entry) => entry.name === name);
-      if (find(name) === void 0 && source?.module !== void 0) await importExtension(source, base, LOADING_TIMEOUT);
-    }
-  }
-  function extendedRoute(own, endpoint) {
-    return {
-      isExtended: true,
-      kind: endpoint.kind,
-      offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
-      fallback: own.fallback ?? endpoint.fallback ?? "plain",
-      handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
-      login: own.login
-    };
-  }
-  function makeOffers(requestedByPage, requestedByOthers) {
-    return (requestedByPage ?? requestedByOthers).flatMap(({ name, params }) => {
-      const extension = find(name);
-      if (extension === void 0 && requestedByPage === void 0) return [];
-      if (extension === void 0) throw new TypeError(`the extension ${name} is not registered`);
-      const text = extension.offer === void 0 ? params ?? "" : extension.offer(params);
-      if (text === null || text === void 0) return [];
-      const [offer, ...more] = parseOffers([text === "" ? name : `${name}; ${text}`]);
-      if (more.length > 0) throw new TypeError(`the extension ${name} offers more than itself: ${formatOffer(more[0])}`);
-      return [{ extension, offer }];
-    });
-  }
-
   // src/arguments.js
   var syntaxError = (sentence) => new DOMException(sentence, "SyntaxError");
   function parseURL(text) {
-    let url;
+    let url2;
     try {
-      url = new URL(text, baseURL());
+      url2 = new URL(text, baseURL());
     } catch {
       throw syntaxError(`The URL '${text}' is invalid.`);
     }
-    url.protocol = url.protocol.replace(/^http/, "ws");
-    if (!/^wss?:$/.test(url.protocol)) throw syntaxError(`The URL's scheme must be 'http', 'https', 'ws' or 'wss', not '${url.protocol}'.`);
-    if (url.href.includes("#")) throw syntaxError(`The URL contains a fragment identifier ('${url.hash}').`);
-    return url;
+    url2.protocol = url2.protocol.replace(/^http/, "ws");
+    if (!/^wss?:$/.test(url2.protocol)) throw syntaxError(`The URL's scheme must be 'http', 'https', 'ws' or 'wss', not '${url2.protocol}'.`);
+    if (url2.href.includes("#")) throw syntaxError(`The URL contains a fragment identifier ('${url2.hash}').`);
+    return url2;
   }
   function toProtocols(value) {
     if (value === void 0) return [];
@@ -523,6 +224,400 @@
   var tagOf = (value) => Object.prototype.toString.call(value);
   var bytesOf = (buffer, offset, length) => length === 0 ? new Uint8Array(0) : new Uint8Array(buffer, offset, length);
 
+  // src/extensions/idle-timeout.js
+  var MAX_DELAY = 2 ** 31 - 1;
+  var GRACE = 100;
+  var idleTimeoutOver = (clock) => ({
+    name: "x-kaazing-idle-timeout",
+    offer: () => "",
+    agree(params, { seesSignsOfLife, fail }) {
+      const [name, value] = params[0] ?? [];
+      if (params.length !== 1 || name !== "timeout" || !/^[1-9]\d{0,14}$/.test(value ?? "")) {
+        throw new Error("the timeout is not a number of milliseconds");
+      }
+      const timeout = Math.min(Number(value), MAX_DELAY);
+      const state = { last: clock.now(), timer: void 0 };
+      const look = (delay, isSecond = false) => {
+        state.timer = clock.setTimeout(() => {
+          const left = state.last + timeout - clock.now();
+          if (left > 0) look(left);
+          else if (!isSecond) look(GRACE, true);
+          else fail(`nothing came from the gateway for ${timeout} ms`);
+        }, delay);
+      };
+      if (seesSignsOfLife) look(timeout);
+      return state;
+    },
+    received({ state }) {
+      state.last = clock.now();
+    },
+    ended({ state }) {
+      clock.clearTimeout(state.timer);
+    }
+  });
+  var idleTimeout = idleTimeoutOver({
+    now: () => performance.now(),
+    setTimeout: (run, delay) => setTimeout(run, delay),
+    clearTimeout: (id) => clearTimeout(id)
+  });
+
+  // src/extensions/ping-pong.js
+  var PING = "	\0";
+  var PONG = "\n\0";
+  var pingPong = {
+    name: "x-kaazing-ping-pong",
+    showsSignsOfLife: true,
+    offer: () => "",
+    agree(params) {
+      const [name, value] = params[0] ?? [];
+      if (params.length !== 1 || value !== null || !/^[0-9a-f]{8}$/i.test(name)) {
+        throw new Error("the control bytes are not 8 hexadecimal digits");
+      }
+      const bytes = name.match(/../g).map((pair) => Number.parseInt(pair, 16));
+      if (bytes.some((byte) => byte > 127)) throw new Error("the control bytes are not ASCII");
+      return { control: String.fromCharCode(...bytes), isEscaped: false };
+    },
+    fromServer(message, { state, send }) {
+      if (typeof message !== "string") {
+        state.isEscaped = false;
+        return message;
+      }
+      const isControl = message.startsWith(state.control);
+      if (state.isEscaped) {
+        if (!isControl) throw new Error("an escape before what needs none");
+        state.isEscaped = false;
+        return message;
+      }
+      if (!isControl) return message;
+      const rest = message.slice(state.control.length);
+      if (rest === "") state.isEscaped = true;
+      else if (rest === PING) send(state.control + PONG);
+      else if (rest !== PONG) throw new Error("an unknown control message");
+      return void 0;
+    },
+    toServer(message, { state }) {
+      const isLikeControl = typeof message === "string" && message.startsWith(state.control);
+      return isLikeControl ? [state.control, message] : message;
+    }
+  };
+
+  // src/extensions/sequence.js
+  var SEQUENCE_VIOLATED = 4108;
+  var DIGITS = 8;
+  var sequence = {
+    name: "smeuse-sequence",
+    offer: () => "",
+    agree(params) {
+      if (params.length > 0) throw new Error("parameters where none are known");
+      return { next: 0, expected: 0 };
+    },
+    fromServer(message, { state, close }) {
+      const fault = classify(digitsOf(message), state.expected);
+      if (fault !== null) {
+        close(SEQUENCE_VIOLATED, `smeuse-sequence: ${fault}, ${format(state.expected)} was expected`);
+        return void 0;
+      }
+      state.expected = state.expected + 1 >>> 0;
+      return typeof message === "string" ? message.slice(DIGITS) : message.subarray(DIGITS);
+    },
+    toServer(message, { state }) {
+      const digits = format(state.next);
+      state.next = state.next + 1 >>> 0;
+      if (typeof message === "string") return digits + message;
+      const numbered = new Uint8Array(DIGITS + message.length);
+      for (let index = 0; index < DIGITS; index += 1) numbered[index] = digits.charCodeAt(index);
+      numbered.set(message, DIGITS);
+      return numbered;
+    }
+  };
+  var format = (number) => number.toString(16).padStart(DIGITS, "0");
+  var digitsOf = (message) => typeof message === "string" ? message.slice(0, DIGITS) : String.fromCharCode(...message.subarray(0, DIGITS));
+  function classify(digits, expected) {
+    if (!/^[0-9a-f]{8}$/.test(digits)) return "malformed";
+    const difference = Number.parseInt(digits, 16) - expected | 0;
+    if (difference === 0) return null;
+    if (difference === -1) return "duplicate";
+    return difference < 0 ? "reordered" : "gap";
+  }
+
+  // src/catalogue.js
+  var known = new Map([idleTimeout, pingPong, sequence].map((extension) => [extension.name, extension]));
+  var find = (name) => known.get(name);
+  var extensions = Object.freeze({
+    /**
+     * Makes an extension known. Its callbacks are described in types/index.d.ts and in README.md.
+     * @param {Extension} extension
+     * @throws {TypeError} if it is not one, or its name is taken
+     */
+    register(extension) {
+      if (!isToken(extension?.name ?? "")) throw new TypeError("an extension has a name, which is a token");
+      if (known.has(extension.name)) throw new TypeError(`an extension ${extension.name} is known already`);
+      if (typeof extension.agree !== "function") throw new TypeError(`the extension ${extension.name} has no agree(params, context)`);
+      for (const callback of ["offer", "fromServer", "toServer", "received", "ended"]) {
+        if (!["function", "undefined"].includes(typeof extension[callback])) {
+          throw new TypeError(`${callback} of the extension ${extension.name} is not a function`);
+        }
+      }
+      if (!["boolean", "undefined"].includes(typeof extension.showsSignsOfLife)) {
+        throw new TypeError(`showsSignsOfLife of the extension ${extension.name} is true or false`);
+      }
+      known.set(extension.name, extension);
+    },
+    /**
+     * Forgets an extension, one of the library's own too.
+     * @param {string} name
+     * @returns {boolean} whether there was one
+     */
+    unregister: (name) => known.delete(name),
+    /**
+     * The names of all that are known.
+     * @returns {string[]}
+     */
+    names: () => [...known.keys()]
+  });
+
+  // src/hosts.js
+  var defaultPort = ({ protocol }) => /^(?:https|wss):$/.test(protocol) ? "443" : "80";
+  var portOf = (url2) => url2.port || defaultPort(url2);
+  var hostOf = (url2) => ({ hostname: url2.hostname, port: portOf(url2) });
+  var isAt = (url2, { hostname, port }) => hostname !== "" && url2.hostname === hostname && portOf(url2) === (port ?? defaultPort(url2));
+  function ownHosts() {
+    const { location } = globalThis;
+    return /^https?:$/.test(location?.protocol ?? "") ? [hostOf(location)] : [];
+  }
+  function parseHost(text) {
+    if (typeof text === "string" && /^[^\s/\\?#@]+$/.test(text)) {
+      try {
+        return { hostname: new URL(`ws://${text}`).hostname, port: /:(\d+)$/.exec(text)?.[1] ?? null };
+      } catch {
+      }
+    }
+    throw new TypeError("a login host is host or host:port");
+  }
+
+  // src/reading.js
+  async function readText(response, most) {
+    const decoder = new TextDecoder();
+    const reader = response.body?.getReader();
+    let text = "";
+    let length = 0;
+    for (; ; ) {
+      const { done, value } = await reader?.read() ?? { done: true };
+      if (done) return text + decoder.decode();
+      length += value.length;
+      if (length > most) {
+        reader.cancel().catch(() => {
+        });
+        throw new Error(`it has more than ${most} bytes`);
+      }
+      text += decoder.decode(value, { stream: true });
+    }
+  }
+
+  // src/modules.js
+  var MAX_MODULE_BYTES = 1024 * 1024;
+  var INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/;
+  async function importExtension({ name, module, integrity }, base, timeout) {
+    try {
+      if (!INTEGRITY.test(integrity ?? "")) throw new TypeError("config.json gives no integrity for it");
+      const response = await fetch(new URL(module, base), { integrity, signal: AbortSignal.timeout(timeout) });
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      const { default: extension } = await importText(await readText(response, MAX_MODULE_BYTES));
+      if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`);
+      if (find(name) === void 0) extensions.register(extension);
+    } catch (error) {
+      throw new Error(`the extension ${name} cannot be loaded: ${error.message}`);
+    }
+  }
+  async function importText(text) {
+    if (globalThis.process?.versions?.node) return import(`data:text/javascript,${encodeURIComponent(text)}`);
+    const url2 = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    try {
+      return await import(url2);
+    } finally {
+      URL.revokeObjectURL(url2);
+    }
+  }
+
+  // src/options.js
+  function parseOptions({ extensions: extensions2, fallback, handshakeTimeout, login, loginHosts }) {
+    const options = {};
+    if (extensions2 !== void 0) options.extensions = parseRequested(extensions2);
+    if (fallback !== void 0) {
+      if (fallback !== "plain" && fallback !== "error") throw new TypeError("fallback is plain or error");
+      options.fallback = fallback;
+    }
+    if (handshakeTimeout !== void 0) {
+      if (!(handshakeTimeout > 0 && handshakeTimeout < 2 ** 31)) throw new TypeError("handshakeTimeout is a number of milliseconds");
+      options.handshakeTimeout = handshakeTimeout;
+    }
+    if (login !== void 0) {
+      if (login !== null && typeof login !== "function") throw new TypeError("login is a function");
+      options.login = login;
+    }
+    if (loginHosts !== void 0) {
+      if (!Array.isArray(loginHosts)) throw new TypeError("loginHosts is an array");
+      options.loginHosts = loginHosts.map(parseHost);
+    }
+    return options;
+  }
+  function parseRequested(extensions2) {
+    if (!Array.isArray(extensions2)) throw new TypeError("extensions is an array");
+    const requested = extensions2.map((entry) => typeof entry === "string" ? fromText(entry) : { ...entry });
+    for (const [index, { name }] of requested.entries()) {
+      if (!isToken(name ?? "")) throw new TypeError("an extension to ask for has a name, which is a token");
+      if (requested.findIndex((other) => other.name === name) !== index) throw new TypeError(`${name} is asked for twice`);
+    }
+    return requested;
+  }
+  function fromText(text) {
+    const [name, ...params] = text.split(";");
+    return params.length === 0 ? { name: name.trim() } : { name: name.trim(), params: params.join(";").trim() };
+  }
+
+  // src/configuration.js
+  var HANDSHAKE_TIMEOUT = 5e3;
+  var LOADING_TIMEOUT = 5e3;
+  var MAX_CONFIG_BYTES = 1024 * 1024;
+  var DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }];
+  var PLAIN = Object.freeze({ isExtended: false });
+  var Configuration = class {
+    /** The page's own options, for all sockets. */
+    #options = {};
+    #login = null;
+    /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
+    #configURL = void 0;
+    /** The endpoints by path, or the promise of them; null if there are none yet. */
+    #endpoints = null;
+    /**
+     * By origin and path, whether the extended handshake is spoken there, as far as sockets without a gateway have found
+     * out. Once true, always true: a gateway that is overloaded is one, too. One origin may have servers of both kinds.
+     */
+    #isSpoken = /* @__PURE__ */ new Map();
+    get login() {
+      return this.#login;
+    }
+    set login(login) {
+      this.#login = typeof login === "function" ? login : null;
+    }
+    /**
+     * @param {import("../types/index.d.ts").Configuration} options what is not named stays as it is
+     * @throws {TypeError} if an option is not what it should be
+     */
+    configure(options) {
+      const { gateway } = options;
+      const { login, ...parsed } = parseOptions(options);
+      const configURL = gateway === void 0 || gateway === null ? gateway : configOfGateway(gateway);
+      if (login !== void 0) this.login = login;
+      this.#options = { ...this.#options, ...parsed };
+      if (gateway === void 0) return;
+      this.#configURL = configURL;
+      this.#endpoints = null;
+      if (configURL !== null) this.#load();
+    }
+    /**
+     * @param {URL} url
+     * @param {object} options of this one socket; not looked at if the socket is none of this gateway's
+     * @returns {Route | Promise<Route> | null} null if the socket is none of this gateway's
+     * @throws {TypeError} if an option is not what it should be
+     */
+    route(url2, options) {
+      const base = this.#configURL;
+      if (base === null || base !== void 0 && !isAt(url2, hostOf(base))) return null;
+      const own = parseOptions(options);
+      const asked = { ...this.#options, ...own, login: own.login === void 0 ? this.#login : own.login };
+      const ownLoginHosts = own.login !== void 0 ? [hostOf(url2)] : base === void 0 ? ownHosts() : [hostOf(base)];
+      asked.loginHosts = [...ownLoginHosts, ...asked.loginHosts ?? []];
+      return base === void 0 ? this.#routeWithoutGateway(url2, own, asked) : this.#routeThroughGateway(url2, own, asked);
+    }
+    #routeWithoutGateway({ origin, pathname }, own, asked) {
+      const place = origin + pathname;
+      const isIndifferent = own.extensions === void 0 && own.login === void 0 && asked.fallback !== "error";
+      if (this.#isSpoken.get(place) === false && isIndifferent) return PLAIN;
+      const learn = (isSpoken) => this.#isSpoken.get(place) || this.#isSpoken.set(place, isSpoken);
+      return { ...extendedRoute(asked, {}), learn };
+    }
+    async #routeThroughGateway(url2, own, asked) {
+      const base = this.#configURL;
+      const loading = this.#load();
+      let endpoints;
+      try {
+        endpoints = await loading;
+      } catch (error) {
+        const isWanted = own.extensions?.length > 0 && asked.fallback === void 0;
+        if (asked.fallback === "error" || isWanted) throw new Error(`${base} cannot be used: ${error.message}`);
+        console.warn(`smeuse: ${base} cannot be used, so WebSockets are plain ones: ${error.message}`);
+        return PLAIN;
+      }
+      const endpoint = endpoints.get(url2.pathname);
+      if (endpoint === void 0) return PLAIN;
+      try {
+        await importMissing(asked.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base);
+      } catch (error) {
+        if (this.#endpoints === loading) this.#endpoints = null;
+        throw error;
+      }
+      return extendedRoute(asked, endpoint);
+    }
+    /** The endpoints; loaded once, and again by the next socket after a failure. */
+    #load() {
+      const base = this.#configURL;
+      this.#endpoints ??= loadEndpoints(base).catch((error) => {
+        if (this.#configURL === base) this.#endpoints = null;
+        throw error;
+      });
+      this.#endpoints.catch(() => {
+      });
+      return this.#endpoints;
+    }
+  };
+  async function loadEndpoints(url2) {
+    const response = await fetch(url2, { signal: AbortSignal.timeout(LOADING_TIMEOUT) });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return parseConfig(JSON.parse(await readText(response, MAX_CONFIG_BYTES)));
+  }
+  function parseConfig(config) {
+    if (config?.version !== 1) throw new TypeError("it is not of version 1");
+    if (!Array.isArray(config.endpoints)) throw new TypeError("it has no endpoints");
+    const endpoints = /* @__PURE__ */ new Map();
+    for (const { paths, kind, extensions: extensions2, fallback, messageBytes } of config.endpoints) {
+      const endpoint = { kind, ...parseOptions({ extensions: extensions2, fallback }) };
+      if (messageBytes > 0) endpoint.messageBytes = messageBytes;
+      for (const path of paths) endpoints.set(path, endpoint);
+    }
+    return endpoints;
+  }
+  async function importMissing(requested, configured, base) {
+    for (const { name } of requested) {
+      const source = configured.find((entry) => entry.name === name);
+      if (find(name) === void 0 && source?.module !== void 0) await importExtension(source, base, LOADING_TIMEOUT);
+    }
+  }
+  function extendedRoute(own, endpoint) {
+    return {
+      isExtended: true,
+      kind: endpoint.kind,
+      messageBytes: endpoint.messageBytes,
+      offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
+      fallback: own.fallback ?? endpoint.fallback ?? "plain",
+      handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      login: own.login,
+      loginHosts: own.loginHosts
+    };
+  }
+  function makeOffers(requestedByPage, requestedByOthers) {
+    return (requestedByPage ?? requestedByOthers).flatMap(({ name, params }) => {
+      const extension = find(name);
+      if (extension === void 0 && requestedByPage === void 0) return [];
+      if (extension === void 0) throw new TypeError(`the extension ${name} is not registered`);
+      const text = extension.offer === void 0 ? params ?? "" : extension.offer(params);
+      if (text === null || text === void 0) return [];
+      const [offer, ...more] = parseOffers([text === "" ? name : `${name}; ${text}`]);
+      if (more.length > 0) throw new TypeError(`the extension ${name} offers more than itself: ${formatOffer(more[0])}`);
+      return [{ extension, offer }];
+    });
+  }
+
   // src/event-handlers.js
   var EventHandlers = class {
     #target;
@@ -542,7 +637,10 @@
       if (isHandler && known2 !== void 0) known2.value = value;
       else if (isHandler) {
         const handler = { value };
-        handler.listener = (event) => typeof handler.value === "function" && handler.value.call(event.currentTarget, event);
+        handler.listener = (event) => {
+          if (typeof handler.value !== "function") return;
+          if (handler.value.call(event.currentTarget, event) === false) event.preventDefault();
+        };
         this.#handlers.set(type, handler);
         this.#target.addEventListener(type, handler.listener);
       } else if (known2 !== void 0) {
@@ -569,8 +667,11 @@
     if (credentials === null || credentials === void 0) return null;
     if (typeof credentials === "string") return checked(credentials);
     if (typeof credentials !== "object") throw new TypeError("credentials are an object or a string");
+    const offered = challenges.map(({ scheme }) => scheme);
+    const named = credentials.scheme === void 0 ? offered : offered.filter((scheme) => isSame(scheme, credentials.scheme));
+    if (named.length === 0) throw new TypeError("the scheme of the credentials is not one that was asked for");
     if (credentials.token !== void 0) {
-      const scheme = challenges.find(({ scheme: scheme2 }) => !/^basic$/i.test(scheme2))?.scheme;
+      const scheme = named.find((each) => /^(?:token|bearer)$/i.test(each)) ?? named.find((each) => !isSame(each, "Basic"));
       if (scheme === void 0) throw new TypeError("a token was given where a username and a password are asked for");
       return checked(`${scheme} ${credentials.token}`);
     }
@@ -578,13 +679,14 @@
     if (username === void 0 || password === void 0) {
       throw new TypeError("credentials are { username, password }, { token } or a string");
     }
-    if (!challenges.some(({ scheme }) => /^basic$/i.test(scheme))) {
+    if (!named.some((scheme) => isSame(scheme, "Basic"))) {
       throw new TypeError("a username was given where a token is asked for");
     }
     if (`${username}`.includes(":")) throw new TypeError("a username has no colon in Basic");
     const bytes = new TextEncoder().encode(`${username}:${password}`);
     return `Basic ${btoa(String.fromCharCode(...bytes))}`;
   }
+  var isSame = (scheme, other) => scheme.toLowerCase() === `${other}`.toLowerCase();
   function checked(value) {
     if (!/^[!-~][ -~\t]*$/.test(value)) throw new TypeError("an Authorization value has only visible ASCII characters and spaces");
     return value;
@@ -634,10 +736,8 @@
     }
     #agreement(all) {
       const { protocols, offers } = this.#request;
-      const protocolLines = all("sec-websocket-protocol");
-      const protocol = protocolLines[0] ?? "";
-      if (protocolLines.length > 1) throw new Error("several subprotocols were chosen");
-      if (protocol !== "" && !isToken(protocol)) throw new Error("the subprotocol is not a token");
+      const [protocol = "", ...more] = parseTokens(all("sec-websocket-protocol").filter(Boolean));
+      if (more.length > 0) throw new Error("several subprotocols were chosen");
       if (protocol !== "" && !protocols.includes(protocol)) throw new Error(`the subprotocol ${protocol} was not offered`);
       if (protocol === "" && protocols.length > 0) throw new Error("no subprotocol was chosen");
       const extensions2 = parseOffers(all("sec-websocket-extensions"));
@@ -737,11 +837,12 @@
 
   // src/outbox.js
   var MAX_JOINED_BYTES = 64 * 1024;
+  var EXTENSIONS_ROOM = 256;
   var sizeOf = (data) => typeof data === "string" ? utf8Length(data) : data.size ?? data.byteLength;
   var Outbox = class {
     #native;
     #pipeline;
-    #joins;
+    #joinedMost;
     #onError;
     #backlog = new Backlog();
     #joined = new Uint8Array(1024);
@@ -755,13 +856,15 @@
     /**
      * @param {WebSocket} native
      * @param {import("./pipeline.js").Pipeline} pipeline
-     * @param {{ joins: boolean, onError: (error: Error) => void }} options whether small binary messages are joined, and
-     *   who is told that an extension or the reading of a Blob failed; nothing is sent after that
+     * @param {{ joins: boolean, messageBytes?: number, onError: (error: Error) => void }} options whether small binary
+     *   messages are joined, how large a message the gateway takes, and who is told that an extension or the reading of a
+     *   Blob failed; nothing is sent after that
      */
-    constructor(native, pipeline, { joins, onError }) {
+    constructor(native, pipeline, { joins, messageBytes = MAX_JOINED_BYTES, onError }) {
       this.#native = native;
       this.#pipeline = pipeline;
-      this.#joins = joins;
+      const room = pipeline.isTransparent ? 0 : EXTENSIONS_ROOM;
+      this.#joinedMost = joins ? Math.min(MAX_JOINED_BYTES, messageBytes - room) : 0;
       this.#onError = (error) => {
         this.#isBroken = true;
         onError(error);
@@ -805,12 +908,12 @@
       this.#give(message, own);
     }
     // An empty message says something that a joined one would not.
-    #canJoin = (bytes) => this.#joins && bytes.length > 0 && bytes.length <= MAX_JOINED_BYTES;
+    #canJoin = (bytes) => bytes.length > 0 && bytes.length <= this.#joinedMost;
     #join(bytes) {
-      if (this.#joinedLength + bytes.length > MAX_JOINED_BYTES) this.flush();
+      if (this.#joinedLength + bytes.length > this.#joinedMost) this.flush();
       const length = this.#joinedLength + bytes.length;
       if (length > this.#joined.length) {
-        const larger = new Uint8Array(Math.min(MAX_JOINED_BYTES, Math.max(length, this.#joined.length * 2)));
+        const larger = new Uint8Array(Math.min(this.#joinedMost, Math.max(length, this.#joined.length * 2)));
         larger.set(this.#joined.subarray(0, this.#joinedLength));
         this.#joined = larger;
       }
@@ -871,6 +974,10 @@
     get bufferedAmount() {
       return 0;
     }
+    /** Whether the socket has failed or ended already, and can do neither again. */
+    get isFailure() {
+      return false;
+    }
     enter() {
     }
     opened() {
@@ -900,6 +1007,9 @@
     }
     get readyState() {
       return 2;
+    }
+    get isFailure() {
+      return this.#ending !== null;
     }
     get bufferedAmount() {
       return this.before.bufferedAmount + this.#sentInVain;
@@ -940,6 +1050,9 @@
     get readyState() {
       return 3;
     }
+    get isFailure() {
+      return true;
+    }
     get bufferedAmount() {
       return this.before.bufferedAmount + this.#sentInVain;
     }
@@ -966,6 +1079,7 @@
   var Pipeline = class {
     #links = [];
     #ends;
+    #hasEnded = false;
     /**
      * @param {{ extension: import("../types/index.d.ts").Extension, params: [string, string | null][] }[]} agreed
      * @param {Ends} ends
@@ -974,26 +1088,42 @@
     constructor(agreed, ends) {
       this.#ends = ends;
       try {
-        const names = Object.freeze(agreed.map(({ extension }) => extension.name));
-        for (const { extension, params } of agreed) this.#add(extension, params, names);
+        const seesSignsOfLife = agreed.some(({ extension }) => extension.showsSignsOfLife === true);
+        for (const { extension, params } of agreed) this.#add(extension, params, seesSignsOfLife);
       } catch (error) {
         this.end();
         throw error;
       }
     }
-    #add(extension, params, agreed) {
+    #add(extension, params, seesSignsOfLife) {
       const index = this.#links.length;
+      let isAgreed = false;
+      const acting = (word, act) => (...values) => {
+        if (this.#hasEnded) return;
+        if (!isAgreed) throw new ExtensionError(`${extension.name}: ${word} within agree, before the socket is open`);
+        act(...values);
+      };
       const context = {
         state: void 0,
-        agreed,
-        send: (message) => {
+        seesSignsOfLife,
+        send: acting("send", (message) => {
           for (const passed of this.#pass(checked2(extension, message), index + 1)) this.#ends.transmit(passed);
-        },
-        close: (code, reason) => this.#ends.close(code, reason),
-        fail: (reason) => this.#ends.fail(`${extension.name}: ${reason}`)
+        }),
+        close: acting("close", (code, reason) => this.#close(extension, code, reason)),
+        fail: acting("fail", (reason) => this.#ends.fail(`${extension.name}: ${reason}`))
       };
       context.state = guarded(extension, () => extension.agree(params, context));
+      isAgreed = true;
       this.#links.push({ extension, context });
+    }
+    #close(extension, code, reason) {
+      try {
+        guarded(extension, () => checkClose(code ?? 0, `${reason}`));
+      } catch (error) {
+        this.#ends.close(BAD_ANSWER, error.message);
+        throw error;
+      }
+      this.#ends.close(code, `${reason}`);
     }
     /** Whether no extension was agreed on. */
     get isEmpty() {
@@ -1022,9 +1152,16 @@
       for (const { extension, context } of this.#links) guarded(extension, () => extension.received?.(context));
       return this.#links.reduceRight((messages, link) => messages.flatMap((each) => handle(link, "fromServer", each)), [message]);
     }
-    /** The socket has ended; timers stop. */
+    /** The socket has ended, or is being closed; timers stop, and what extensions still say is not heard. */
     end() {
-      for (const { extension, context } of this.#links.splice(0)) extension.ended?.(context);
+      this.#hasEnded = true;
+      for (const { extension, context } of this.#links.splice(0)) {
+        try {
+          guarded(extension, () => extension.ended?.(context));
+        } catch (error) {
+          report(error);
+        }
+      }
     }
     #pass(message, from) {
       const links = this.#links.slice(from);
@@ -1056,23 +1193,22 @@
     #pipeline;
     #outbox;
     #error = null;
+    /** @param {{ protocol: string, agreed?: object[] }} agreement without `agreed` if there was no extended handshake */
     constructor(session, { protocol, agreed }) {
       super(session);
       this.protocol = protocol;
-      this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ");
-      this.#pipeline = new Pipeline(agreed, {
+      this.extensions = [session.native.extensions, ...(agreed ?? []).map(formatOffer)].filter(Boolean).join(", ");
+      this.#pipeline = new Pipeline(agreed ?? [], {
         transmit: (message) => this.#outbox.transmit(message),
-        close: (code, reason) => this.#isCurrent && session.fail(code, reason),
-        fail: (reason) => this.#isCurrent && session.giveUp(reason, false)
+        close: (code, reason) => session.fail(code, reason),
+        fail: (reason) => session.giveUp(reason, false)
       });
       this.#outbox = new Outbox(session.native, this.#pipeline, {
-        joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
-        onError: (error) => this.#isCurrent && session.fail(BAD_ANSWER, error.message)
+        // Of others nobody knows whether they mind, whatever their subprotocol is called.
+        joins: session.route.kind === "amqp" || agreed !== void 0 && /^amqp/i.test(protocol),
+        messageBytes: session.route.messageBytes,
+        onError: (error) => session.fail(BAD_ANSWER, error.message)
       });
-    }
-    // A socket that its page closes is still this phase's until what was accepted is sent.
-    get #isCurrent() {
-      return this.session.phase === this || this.session.phase.before === this;
     }
     get readyState() {
       return this.session.native.readyState;
@@ -1100,7 +1236,10 @@
     close(code, reason) {
       const { session } = this;
       session.enter(new ExpectClose(session, this));
-      this.#outbox.finish(() => closeNative(session.native, code, reason));
+      this.#outbox.finish(() => {
+        closeNative(session.native, code, reason);
+        this.leave();
+      });
     }
     error(event) {
       this.#error = event;
@@ -1128,8 +1267,10 @@
     }
     opened() {
       const { session } = this;
-      if (this.isExtended && session.native.protocol === SUBPROTOCOL) session.enter(new Extending(session));
-      else session.enter(new Open(session, { protocol: session.native.protocol, agreed: [] }));
+      const isSpoken = this.isExtended && session.native.protocol === SUBPROTOCOL;
+      session.route.learn?.(isSpoken);
+      if (isSpoken) session.enter(new Extending(session));
+      else session.enter(new Open(session, { protocol: session.native.protocol }));
     }
     error(event) {
       this.#error = event;
@@ -1149,9 +1290,9 @@
   var Extending = class extends Phase {
     #handshake;
     enter() {
-      const { url, protocols, route } = this.session;
+      const { url: url2, protocols, route } = this.session;
       const offers = route.offers.map(({ offer }) => offer);
-      this.#step(begin({ target: url.pathname + url.search, protocols, offers }));
+      this.#step(begin({ target: url2.pathname + url2.search, protocols, offers }));
     }
     message(payload) {
       this.#step(this.#handshake.receive(payload));
@@ -1179,7 +1320,12 @@
     async #ask({ challenges, attempt }) {
       const { session } = this;
       const asked = this.#handshake;
-      const answer = await session.askPage({ ...challenges[0], url: session.url.href, attempt }).then(
+      if (session.route.login && !session.mayLogIn) {
+        session.fail(NO_CREDENTIALS, `the page was not asked: ${session.url.host} is not among loginHosts`);
+        return;
+      }
+      const shown = challenges.map((challenge) => ({ ...challenge }));
+      const answer = await session.askPage({ ...shown[0], challenges: shown, url: session.url.href, attempt }).then(
         (credentials) => accepted(challenges, credentials),
         () => ({ value: null, problem: "the page's login failed" })
       );
@@ -1237,9 +1383,9 @@
      * @param {import("./configuration.js").Route | Promise<import("./configuration.js").Route>} route
      * @throws what the platform's constructor throws
      */
-    constructor(page, url, protocols, route) {
+    constructor(page, url2, protocols, route) {
       this.#page = page;
-      this.url = url;
+      this.url = url2;
       this.protocols = protocols;
       this.route = null;
       this.native = null;
@@ -1263,33 +1409,36 @@
       this.#attempt(() => this.#connect(this.protocols, { isExtended: false, mayFallBack: false }));
     }
     redirect(location) {
-      let url;
+      let url2;
       try {
-        url = new URL(location, this.url);
+        url2 = new URL(location, this.url);
       } catch {
         return this.fail(BAD_ANSWER, "extended handshake: the Location of a redirect is no URL");
       }
-      url.protocol = url.protocol.replace(/^http/, "ws");
-      if (!/^wss?:$/.test(url.protocol)) return this.fail(BAD_ANSWER, "extended handshake: a redirect to what is no WebSocket");
-      if (this.url.protocol === "wss:" && url.protocol === "ws:") {
+      url2.protocol = url2.protocol.replace(/^http/, "ws");
+      if (!/^wss?:$/.test(url2.protocol)) return this.fail(BAD_ANSWER, "extended handshake: a redirect to what is no WebSocket");
+      if (this.url.protocol === "wss:" && url2.protocol === "ws:") {
         return this.fail(BAD_ANSWER, "extended handshake: a redirect from wss: to ws:");
       }
       this.#redirects += 1;
       if (this.#redirects > MAX_REDIRECTS) return this.fail(BAD_ANSWER, `extended handshake: more than ${MAX_REDIRECTS} redirects`);
-      url.hash = "";
-      this.url = url;
+      url2.hash = "";
+      this.url = url2;
       this.native.close(1e3);
       this.#attempt(() => this.#connectExtended(false));
     }
     /** Closes towards the gateway with this code; the page sees an error and the same code. */
     fail(code, reason) {
+      if (this.phase.isFailure) return;
       const short = utf8Prefix(reason, MAX_REASON_BYTES);
-      this.phase.leave();
-      this.enter(new ExpectClose(this, this.phase, { code, reason: short }));
+      const before = this.phase;
+      this.enter(new ExpectClose(this, before, { code, reason: short }));
+      before.leave();
       this.native.close(code, short);
     }
     /** The way to the gateway is taken for lost; the page sees 1006 at once. */
     giveUp(reason, isError) {
+      if (this.phase instanceof Closed) return;
       this.native?.close();
       this.end({ code: 1006, reason: utf8Prefix(reason, MAX_REASON_BYTES), wasClean: false, error: isError || null });
     }
@@ -1298,10 +1447,13 @@
       this.enter(new Leaving(this, this.phase));
       this.native?.close();
     }
+    /** Once only: an extension, or a Blob that was being read, may come too late. */
     end(ending) {
+      if (this.phase instanceof Closed) return;
       this.stopTimer();
-      this.phase.leave();
-      this.phase = new Closed(this, this.phase);
+      const before = this.phase;
+      this.phase = new Closed(this, before);
+      before.leave();
       this.#page.ended(ending);
     }
     tellOpen() {
@@ -1309,6 +1461,10 @@
     }
     tellMessage(message) {
       this.#page.received(message);
+    }
+    /** Whether the server that is being spoken to, after redirects too, may have the page's credentials. */
+    get mayLogIn() {
+      return this.route.loginHosts.some((host) => isAt(this.url, host));
     }
     /** Asks the page for credentials; nothing, if it has no login. */
     async askPage(challenge) {
@@ -1364,9 +1520,9 @@
      * @throws {DOMException} SyntaxError for a URL or a subprotocol that cannot be
      * @throws {TypeError} for an option that cannot be
      */
-    constructor(url, protocols = [], options = void 0) {
+    constructor(url2, protocols = [], options = void 0) {
       if (arguments.length === 0) throw new TypeError("Failed to construct 'WebSocket': 1 argument required, but only 0 present.");
-      const address = `${url}`;
+      const address = `${url2}`;
       const own = toProtocols(protocols);
       const parsed = parseURL(address);
       checkProtocols(own);
@@ -1440,11 +1596,11 @@
      * @throws {DOMException} InvalidAccessError or SyntaxError
      */
     close(code = void 0, reason = void 0) {
-      const { phase } = this.#session;
+      const session = this.#session;
       const closeCode = toCloseCode(code);
       const closeReason = reason === void 0 ? void 0 : `${reason}`;
       checkClose(closeCode, closeReason ?? "");
-      phase.close(closeCode, closeReason);
+      session.phase.close(closeCode, closeReason);
     }
     /**
      * @param {string | ArrayBufferLike | ArrayBufferView | Blob} data
@@ -1505,16 +1661,8 @@
   Object.defineProperty(WebSocket.prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true });
 
   // src/classic.js
-  var script = globalThis.document?.currentScript;
-  function gateway() {
-    const path = script?.dataset?.config;
-    if (path !== void 0) return new URL(path, globalThis.document.baseURI);
-    if (script?.src) return new URL("config.json", script.src);
-    const { origin, protocol } = globalThis.location ?? {};
-    return /^https?:$/.test(protocol ?? "") ? new URL(CONFIG_PATH, origin) : null;
-  }
   if (globalThis.WebSocket?.[PLATFORM] === void 0) {
-    WebSocket.configure({ gateway: gateway() });
+    WebSocket.configure({ gateway: configOfScript() });
     Object.defineProperty(globalThis, "WebSocket", { value: WebSocket, writable: true, enumerable: false, configurable: true });
   }
 })();

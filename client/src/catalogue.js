@@ -27,6 +27,9 @@ export const extensions = Object.freeze({
         throw new TypeError(`${callback} of the extension ${extension.name} is not a function`)
       }
     }
+    if (!["boolean", "undefined"].includes(typeof extension.showsSignsOfLife)) {
+      throw new TypeError(`showsSignsOfLife of the extension ${extension.name} is true or false`)
+    }
     known.set(extension.name, extension)
   },
 

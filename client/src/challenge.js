@@ -24,8 +24,9 @@ export function parseChallenge(line) {
 
 /**
  * The `Authorization` value for the page's answer, or null if it gave none.
- * @param {{ scheme: string }[]} challenges all that the gateway would accept, the one the page was shown first
- * @param {unknown} credentials `{ username, password }`, `{ token }`, a whole value, or nothing
+ * @param {{ scheme: string }[]} challenges all that the gateway would accept
+ * @param {unknown} credentials `{ username, password }` or `{ token }`, both perhaps with the `scheme` they are for; a
+ *   whole value; or nothing
  * @returns {string | null}
  * @throws {TypeError} if the answer cannot be sent; its text never holds any of it
  */
@@ -33,8 +34,11 @@ export function authorization(challenges, credentials) {
   if (credentials === null || credentials === undefined) return null
   if (typeof credentials === "string") return checked(credentials)
   if (typeof credentials !== "object") throw new TypeError("credentials are an object or a string")
+  const offered = challenges.map(({ scheme }) => scheme)
+  const named = credentials.scheme === undefined ? offered : offered.filter((scheme) => isSame(scheme, credentials.scheme))
+  if (named.length === 0) throw new TypeError("the scheme of the credentials is not one that was asked for")
   if (credentials.token !== undefined) {
-    const scheme = challenges.find(({ scheme }) => !/^basic$/i.test(scheme))?.scheme
+    const scheme = named.find((each) => /^(?:token|bearer)$/i.test(each)) ?? named.find((each) => !isSame(each, "Basic"))
     if (scheme === undefined) throw new TypeError("a token was given where a username and a password are asked for")
     return checked(`${scheme} ${credentials.token}`)
   }
@@ -42,7 +46,7 @@ export function authorization(challenges, credentials) {
   if (username === undefined || password === undefined) {
     throw new TypeError("credentials are { username, password }, { token } or a string")
   }
-  if (!challenges.some(({ scheme }) => /^basic$/i.test(scheme))) {
+  if (!named.some((scheme) => isSame(scheme, "Basic"))) {
     throw new TypeError("a username was given where a token is asked for")
   }
   // RFC 7617 section 2: the first colon ends the user-id.
@@ -50,6 +54,9 @@ export function authorization(challenges, credentials) {
   const bytes = new TextEncoder().encode(`${username}:${password}`)
   return `Basic ${btoa(String.fromCharCode(...bytes))}`
 }
+
+/** RFC 7235 section 2.1: schemes are compared without regard to case. */
+const isSame = (scheme, other) => scheme.toLowerCase() === `${other}`.toLowerCase()
 
 /** RFC 7230 section 3.2: a value of visible characters and spaces; anything else could write further header lines. */
 function checked(value) {

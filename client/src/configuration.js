@@ -1,17 +1,18 @@
 // What applies to a socket before it is opened: the page's options and the gateway's config.json, joined into a route.
 import { find } from "./catalogue.js"
-import { formatOffer, isToken, parseOffers } from "./header.js"
+import { configOfGateway } from "./gateway.js"
+import { formatOffer, parseOffers } from "./header.js"
+import { hostOf, isAt, ownHosts } from "./hosts.js"
 import { importExtension } from "./modules.js"
-import { baseURL } from "./platform.js"
+import { parseOptions } from "./options.js"
+import { readText } from "./reading.js"
 
 /** Milliseconds until the extended handshake must be answered. A gateway answers within a round trip. */
 export const HANDSHAKE_TIMEOUT = 5000
 /** Milliseconds that config.json, or the module of an extension, may take; sockets wait for it. */
 export const LOADING_TIMEOUT = 5000
-/** Where a gateway has its configuration. */
-export const CONFIG_PATH = "/_smeuse/config.json"
 /** Bytes of config.json; one with a hundred services has about 40 KiB. */
-const MAX_CONFIG_LENGTH = 1024 * 1024
+const MAX_CONFIG_BYTES = 1024 * 1024
 
 /** Asked for where neither the page nor config.json says what: the gateway sees dead pages, the page a dead gateway. */
 const DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }]
@@ -21,10 +22,13 @@ const DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazi
  * @typedef {object} Route
  * @property {boolean} isExtended whether the extended handshake is asked for
  * @property {string} [kind] of the service, as config.json has it: amqp or echo
+ * @property {number} [messageBytes] that the gateway takes in one message, at any time
  * @property {{ extension: import("../types/index.d.ts").Extension, offer: import("./header.js").Offer }[]} [offers]
  * @property {"plain" | "error"} [fallback]
  * @property {number} [handshakeTimeout] milliseconds
- * @property {Function} [login]
+ * @property {Function | null} [login]
+ * @property {import("./hosts.js").Host[]} [loginHosts] who may have the answer of `login`
+ * @property {(isSpoken: boolean) => void} [learn] to be told whether the extended handshake is spoken there
  */
 
 /** @type {Route} */
@@ -34,10 +38,15 @@ export class Configuration {
   /** The page's own options, for all sockets. */
   #options = {}
   #login = null
-  /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
+   /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
   #configURL = undefined
   /** The endpoints by path, or the promise of them; null if there are none yet. */
   #endpoints = null
+  /**
+   * By origin and path, whether the extended handshake is spoken there, as far as sockets without a gateway have found
+   * out. Once true, always true: a gateway that is overloaded is one, too. One origin may have servers of both kinds.
+   */
+  #isSpoken = new Map()
 
   get login() {
     return this.#login
@@ -51,10 +60,10 @@ export class Configuration {
    * @throws {TypeError} if an option is not what it should be
    */
   configure(options) {
-    const { gateway, login, ...rest } = options
-    const parsed = parseOptions(rest)
-    const configURL = gateway === undefined || gateway === null ? gateway : parseGateway(gateway)
-    if (login !== undefined) this.login = checkedLogin(login)
+    const { gateway } = options
+    const { login, ...parsed } = parseOptions(options)
+    const configURL = gateway === undefined || gateway === null ? gateway : configOfGateway(gateway)
+    if (login !== undefined) this.login = login
     this.#options = { ...this.#options, ...parsed }
     if (gateway === undefined) return
     this.#configURL = configURL
@@ -65,28 +74,51 @@ export class Configuration {
 
   /**
    * @param {URL} url
-   * @param {object} options of this one socket
+   * @param {object} options of this one socket; not looked at if the socket is none of this gateway's
    * @returns {Route | Promise<Route> | null} null if the socket is none of this gateway's
    * @throws {TypeError} if an option is not what it should be
    */
   route(url, options) {
-    const { login, ...rest } = options
-    const own = { ...this.#options, ...parseOptions(rest), login: login === undefined ? this.#login : checkedLogin(login) }
-    if (this.#configURL === undefined) return extendedRoute(own, {})
-    if (this.#configURL === null || !isSameHost(url, this.#configURL)) return null
-    return this.#routeThroughGateway(url, own)
+    const base = this.#configURL
+    if (base === null || (base !== undefined && !isAt(url, hostOf(base)))) return null
+    const own = parseOptions(options)
+    const asked = { ...this.#options, ...own, login: own.login === undefined ? this.#login : own.login }
+    // The page-wide login may have been meant for another server than the one that asks now.
+    const ownLoginHosts = own.login !== undefined ? [hostOf(url)] : base === undefined ? ownHosts() : [hostOf(base)]
+    asked.loginHosts = [...ownLoginHosts, ...(asked.loginHosts ?? [])]
+    return base === undefined ? this.#routeWithoutGateway(url, own, asked) : this.#routeThroughGateway(url, own, asked)
   }
 
-  async #routeThroughGateway(url, own) {
+  #routeWithoutGateway({ origin, pathname }, own, asked) {
+    const place = origin + pathname
+    const isIndifferent = own.extensions === undefined && own.login === undefined && asked.fallback !== "error"
+    if (this.#isSpoken.get(place) === false && isIndifferent) return PLAIN
+    const learn = (isSpoken) => this.#isSpoken.get(place) || this.#isSpoken.set(place, isSpoken)
+    return { ...extendedRoute(asked, {}), learn }
+  }
+
+  async #routeThroughGateway(url, own, asked) {
     const base = this.#configURL
-    const endpoints = await this.#load().catch((error) => {
+    const loading = this.#load()
+    let endpoints
+    try {
+      endpoints = await loading
+    } catch (error) {
+      const isWanted = own.extensions?.length > 0 && asked.fallback === undefined
+      if (asked.fallback === "error" || isWanted) throw new Error(`${base} cannot be used: ${error.message}`)
       console.warn(`smeuse: ${base} cannot be used, so WebSockets are plain ones: ${error.message}`)
-      return null
-    })
-    const endpoint = endpoints?.get(url.pathname)
+      return PLAIN
+    }
+    const endpoint = endpoints.get(url.pathname)
     if (endpoint === undefined) return PLAIN
-    await importMissing(own.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base)
-    return extendedRoute(own, endpoint)
+    try {
+      await importMissing(asked.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base)
+    } catch (error) {
+      // The gateway may have a newer module than config.json was told of.
+      if (this.#endpoints === loading) this.#endpoints = null
+      throw error
+    }
+    return extendedRoute(asked, endpoint)
   }
 
   /** The endpoints; loaded once, and again by the next socket after a failure. */
@@ -105,74 +137,25 @@ export class Configuration {
 async function loadEndpoints(url) {
   const response = await fetch(url, { signal: AbortSignal.timeout(LOADING_TIMEOUT) })
   if (!response.ok) throw new Error(`status ${response.status}`)
-  const text = await response.text()
-  if (text.length > MAX_CONFIG_LENGTH) throw new Error("it is too long")
-  return parseConfig(JSON.parse(text))
+  return parseConfig(JSON.parse(await readText(response, MAX_CONFIG_BYTES)))
 }
 
 /**
  * The endpoints of a config.json by their paths. What this version does not know is passed over.
  * @param {any} config
- * @returns {Map<string, { kind?: string, extensions?: object[], fallback?: string }>}
+ * @returns {Map<string, { kind?: string, extensions?: object[], fallback?: string, messageBytes?: number }>}
  * @throws {TypeError}
  */
 export function parseConfig(config) {
   if (config?.version !== 1) throw new TypeError("it is not of version 1")
   if (!Array.isArray(config.endpoints)) throw new TypeError("it has no endpoints")
   const endpoints = new Map()
-  for (const { paths, kind, extensions, fallback } of config.endpoints) {
+  for (const { paths, kind, extensions, fallback, messageBytes } of config.endpoints) {
     const endpoint = { kind, ...parseOptions({ extensions, fallback }) }
+    if (messageBytes > 0) endpoint.messageBytes = messageBytes
     for (const path of paths) endpoints.set(path, endpoint)
   }
   return endpoints
-}
-
-/** Options as they are used: extensions as a list of { name, params, module, integrity }. Undefined ones are left out. */
-function parseOptions({ extensions, fallback, handshakeTimeout }) {
-  const options = {}
-  if (extensions !== undefined) options.extensions = parseRequested(extensions)
-  if (fallback !== undefined) {
-    if (fallback !== "plain" && fallback !== "error") throw new TypeError("fallback is plain or error")
-    options.fallback = fallback
-  }
-  if (handshakeTimeout !== undefined) {
-    if (!(handshakeTimeout > 0 && handshakeTimeout < 2 ** 31)) throw new TypeError("handshakeTimeout is a number of milliseconds")
-    options.handshakeTimeout = handshakeTimeout
-  }
-  return options
-}
-
-function parseRequested(extensions) {
-  if (!Array.isArray(extensions)) throw new TypeError("extensions is an array")
-  const requested = extensions.map((entry) => (typeof entry === "string" ? fromText(entry) : { ...entry }))
-  for (const [index, { name }] of requested.entries()) {
-    if (!isToken(name ?? "")) throw new TypeError("an extension to ask for has a name, which is a token")
-    if (requested.findIndex((other) => other.name === name) !== index) throw new TypeError(`${name} is asked for twice`)
-  }
-  return requested
-}
-
-function fromText(text) {
-  const [name, ...params] = text.split(";")
-  return params.length === 0 ? { name: name.trim() } : { name: name.trim(), params: params.join(";").trim() }
-}
-
-function checkedLogin(login) {
-  if (login !== null && typeof login !== "function") throw new TypeError("login is a function")
-  return login
-}
-
-function parseGateway(gateway) {
-  const url = new URL(gateway, baseURL())
-  url.protocol = url.protocol.replace(/^ws/, "http")
-  if (!/^https?:$/.test(url.protocol)) throw new TypeError("gateway is an http: or https: URL")
-  return url.pathname.endsWith(".json") ? url : new URL(CONFIG_PATH, url)
-}
-
-/** The same host and port, where ws: stands for http: and wss: for https:. */
-function isSameHost(socketURL, configURL) {
-  const port = ({ port, protocol }) => port || (/^(?:https|wss):$/.test(protocol) ? "443" : "80")
-  return socketURL.hostname === configURL.hostname && port(socketURL) === port(configURL)
 }
 
 /** Imports those extensions that are asked for, are not known yet, and have a module in config.json. */
@@ -187,10 +170,12 @@ function extendedRoute(own, endpoint) {
   return {
     isExtended: true,
     kind: endpoint.kind,
+    messageBytes: endpoint.messageBytes,
     offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
     fallback: own.fallback ?? endpoint.fallback ?? "plain",
     handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
     login: own.login,
+    loginHosts: own.loginHosts,
   }
 }
 

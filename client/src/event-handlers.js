@@ -23,7 +23,10 @@ export class EventHandlers {
     else if (isHandler) {
       const handler = { value }
       // An object that cannot be called is a handler that does nothing.
-      handler.listener = (event) => typeof handler.value === "function" && handler.value.call(event.currentTarget, event)
+      handler.listener = (event) => {
+        if (typeof handler.value !== "function") return
+        if (handler.value.call(event.currentTarget, event) === false) event.preventDefault()
+      }
       this.#handlers.set(type, handler)
       this.#target.addEventListener(type, handler.listener)
     } else if (known !== undefined) {

@@ -1,7 +1,7 @@
 // The extended handshake as a value: no socket, no clock. Each state is named by what it awaits; what comes in gives
 // the next state and what is to be done. The dialect is the specification's: one message asks, one message answers.
 import { parseChallenge } from "./challenge.js"
-import { formatOffer, isToken, parseOffers } from "./header.js"
+import { formatOffer, isToken, parseOffers, parseTokens } from "./header.js"
 
 /** The subprotocol that asks for an extended handshake; always offered first. */
 export const SUBPROTOCOL = "x-kaazing-handshake"
@@ -77,10 +77,8 @@ export class ExpectResponse {
 
   #agreement(all) {
     const { protocols, offers } = this.#request
-    const protocolLines = all("sec-websocket-protocol")
-    const protocol = protocolLines[0] ?? ""
-    if (protocolLines.length > 1) throw new Error("several subprotocols were chosen")
-    if (protocol !== "" && !isToken(protocol)) throw new Error("the subprotocol is not a token")
+    const [protocol = "", ...more] = parseTokens(all("sec-websocket-protocol").filter(Boolean))
+    if (more.length > 0) throw new Error("several subprotocols were chosen")
     if (protocol !== "" && !protocols.includes(protocol)) throw new Error(`the subprotocol ${protocol} was not offered`)
     // As the platform has it: a page that offered subprotocols and gets none has no WebSocket.
     if (protocol === "" && protocols.length > 0) throw new Error("no subprotocol was chosen")

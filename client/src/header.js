@@ -66,9 +66,6 @@ export function parseOffers(lines) {
 /** One offer as text, such as `a; b=1; c`; the inverse of parseOffers. A value is a token, so it never needs quotes. */
 export const formatOffer = ({ name, params }) => [name, ...params.map(formatParam)].join("; ")
 
-/** The parameters alone, such as `b=1; c`. */
-export const formatParams = (params) => params.map(formatParam).join("; ")
-
 const formatParam = ([name, value]) => (value === null ? name : `${name}=${value}`)
 
 function parseList(lines, element) {

@@ -1,6 +1,10 @@
 // Extension modules that config.json names: fetched with their integrity checked by the platform, then imported from
 // what was fetched, so that what runs is what was checked.
 import { extensions, find } from "./catalogue.js"
+import { readText } from "./reading.js"
+
+/** Bytes of one module; the gateway serves none that is larger. */
+const MAX_MODULE_BYTES = 1024 * 1024
 
 /** Subresource Integrity: what does not look like this would be taken for no integrity at all. */
 const INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/
@@ -18,7 +22,7 @@ export async function importExtension({ name, module, integrity }, base, timeout
     if (!INTEGRITY.test(integrity ?? "")) throw new TypeError("config.json gives no integrity for it")
     const response = await fetch(new URL(module, base), { integrity, signal: AbortSignal.timeout(timeout) })
     if (!response.ok) throw new Error(`status ${response.status}`)
-    const { default: extension } = await importText(await response.text())
+    const { default: extension } = await importText(await readText(response, MAX_MODULE_BYTES))
     if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`)
     // Another socket may have been faster.
     if (find(name) === undefined) extensions.register(extension)

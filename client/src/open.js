@@ -11,24 +11,22 @@ export class Open extends Phase {
   #outbox
   #error = null
 
+  /** @param {{ protocol: string, agreed?: object[] }} agreement without `agreed` if there was no extended handshake */
   constructor(session, { protocol, agreed }) {
     super(session)
     this.protocol = protocol
-    this.extensions = [session.native.extensions, ...agreed.map(formatOffer)].filter(Boolean).join(", ")
-    this.#pipeline = new Pipeline(agreed, {
+    this.extensions = [session.native.extensions, ...(agreed ?? []).map(formatOffer)].filter(Boolean).join(", ")
+    this.#pipeline = new Pipeline(agreed ?? [], {
       transmit: (message) => this.#outbox.transmit(message),
-      close: (code, reason) => this.#isCurrent && session.fail(code, reason),
-      fail: (reason) => this.#isCurrent && session.giveUp(reason, false),
+      close: (code, reason) => session.fail(code, reason),
+      fail: (reason) => session.giveUp(reason, false),
     })
     this.#outbox = new Outbox(session.native, this.#pipeline, {
-      joins: session.route.kind === "amqp" || /^amqp/i.test(protocol),
-      onError: (error) => this.#isCurrent && session.fail(BAD_ANSWER, error.message),
+      // Of others nobody knows whether they mind, whatever their subprotocol is called.
+      joins: session.route.kind === "amqp" || (agreed !== undefined && /^amqp/i.test(protocol)),
+      messageBytes: session.route.messageBytes,
+      onError: (error) => session.fail(BAD_ANSWER, error.message),
     })
-  }
-
-  // A socket that its page closes is still this phase's until what was accepted is sent.
-  get #isCurrent() {
-    return this.session.phase === this || this.session.phase.before === this
   }
 
   get readyState() {
@@ -62,7 +60,11 @@ export class Open extends Phase {
   close(code, reason) {
     const { session } = this
     session.enter(new ExpectClose(session, this))
-    this.#outbox.finish(() => closeNative(session.native, code, reason))
+    this.#outbox.finish(() => {
+      closeNative(session.native, code, reason)
+      // What still comes is not handed on, so nobody may miss it either.
+      this.leave()
+    })
   }
 
   error(event) {

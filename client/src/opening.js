@@ -23,8 +23,10 @@ export class ExpectOpening extends Phase {
 
   opened() {
     const { session } = this
-    if (this.isExtended && session.native.protocol === SUBPROTOCOL) session.enter(new Extending(session))
-    else session.enter(new Open(session, { protocol: session.native.protocol, agreed: [] }))
+    const isSpoken = this.isExtended && session.native.protocol === SUBPROTOCOL
+    session.route.learn?.(isSpoken)
+    if (isSpoken) session.enter(new Extending(session))
+    else session.enter(new Open(session, { protocol: session.native.protocol }))
   }
 
   error(event) {
@@ -87,7 +89,13 @@ class Extending extends Phase {
   async #ask({ challenges, attempt }) {
     const { session } = this
     const asked = this.#handshake
-    const answer = await session.askPage({ ...challenges[0], url: session.url.href, attempt }).then(
+    if (session.route.login && !session.mayLogIn) {
+      session.fail(NO_CREDENTIALS, `the page was not asked: ${session.url.host} is not among loginHosts`)
+      return
+    }
+    // The page gets what is its own to change.
+    const shown = challenges.map((challenge) => ({ ...challenge }))
+    const answer = await session.askPage({ ...shown[0], challenges: shown, url: session.url.href, attempt }).then(
       (credentials) => accepted(challenges, credentials),
       () => ({ value: null, problem: "the page's login failed" }),
     )

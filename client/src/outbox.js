@@ -6,13 +6,16 @@ import { utf8Length } from "./platform.js"
 /** Bytes of one joined message. The gateway joins up to as much in the other direction. */
 export const MAX_JOINED_BYTES = 64 * 1024
 
+/** Bytes that extensions may add to a joined message without making it larger than the gateway takes. */
+const EXTENSIONS_ROOM = 256
+
 /** Bytes of a message of the page; a string's in UTF-8. */
 export const sizeOf = (data) => (typeof data === "string" ? utf8Length(data) : (data.size ?? data.byteLength))
 
 export class Outbox {
   #native
   #pipeline
-  #joins
+  #joinedMost
   #onError
   #backlog = new Backlog()
   #joined = new Uint8Array(1024)
@@ -27,13 +30,15 @@ export class Outbox {
   /**
    * @param {WebSocket} native
    * @param {import("./pipeline.js").Pipeline} pipeline
-   * @param {{ joins: boolean, onError: (error: Error) => void }} options whether small binary messages are joined, and
-   *   who is told that an extension or the reading of a Blob failed; nothing is sent after that
+   * @param {{ joins: boolean, messageBytes?: number, onError: (error: Error) => void }} options whether small binary
+   *   messages are joined, how large a message the gateway takes, and who is told that an extension or the reading of a
+   *   Blob failed; nothing is sent after that
    */
-  constructor(native, pipeline, { joins, onError }) {
+  constructor(native, pipeline, { joins, messageBytes = MAX_JOINED_BYTES, onError }) {
     this.#native = native
     this.#pipeline = pipeline
-    this.#joins = joins
+    const room = pipeline.isTransparent ? 0 : EXTENSIONS_ROOM
+    this.#joinedMost = joins ? Math.min(MAX_JOINED_BYTES, messageBytes - room) : 0
     this.#onError = (error) => {
       this.#isBroken = true
       onError(error)
@@ -84,13 +89,13 @@ export class Outbox {
   }
 
   // An empty message says something that a joined one would not.
-  #canJoin = (bytes) => this.#joins && bytes.length > 0 && bytes.length <= MAX_JOINED_BYTES
+  #canJoin = (bytes) => bytes.length > 0 && bytes.length <= this.#joinedMost
 
   #join(bytes) {
-    if (this.#joinedLength + bytes.length > MAX_JOINED_BYTES) this.flush()
+    if (this.#joinedLength + bytes.length > this.#joinedMost) this.flush()
     const length = this.#joinedLength + bytes.length
     if (length > this.#joined.length) {
-      const larger = new Uint8Array(Math.min(MAX_JOINED_BYTES, Math.max(length, this.#joined.length * 2)))
+      const larger = new Uint8Array(Math.min(this.#joinedMost, Math.max(length, this.#joined.length * 2)))
       larger.set(this.#joined.subarray(0, this.#joinedLength))
       this.#joined = larger
     }

@@ -19,6 +19,10 @@ export class Phase {
   get bufferedAmount() {
     return 0
   }
+  /** Whether the socket has failed or ended already, and can do neither again. */
+  get isFailure() {
+    return false
+  }
   enter() {}
   opened() {}
   message() {}
@@ -44,6 +48,9 @@ export class ExpectClose extends Phase {
   }
   get readyState() {
     return 2
+  }
+  get isFailure() {
+    return this.#ending !== null
   }
   get bufferedAmount() {
     return this.before.bufferedAmount + this.#sentInVain
@@ -86,6 +93,9 @@ export class Closed extends Phase {
   #sentInVain = 0
   get readyState() {
     return 3
+  }
+  get isFailure() {
+    return true
   }
   get bufferedAmount() {
     return this.before.bufferedAmount + this.#sentInVain

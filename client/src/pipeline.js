@@ -1,6 +1,9 @@
 // The agreed extensions of one socket, in order. They are listed from the application towards the network: with `a, b`,
 // what the page sends passes a and then b, what comes from the gateway passes b and then a. A link knows only its
 // neighbours; what one returns goes to the next, and nothing leaves the pipeline before all of it has passed.
+import { checkClose } from "./arguments.js"
+import { BAD_ANSWER } from "./handshake.js"
+import { report } from "./platform.js"
 
 /** An extension broke down or found the peer to have broken its rules; the text names it. */
 export class ExtensionError extends Error {
@@ -18,6 +21,7 @@ export class ExtensionError extends Error {
 export class Pipeline {
   #links = []
   #ends
+  #hasEnded = false
 
   /**
    * @param {{ extension: import("../types/index.d.ts").Extension, params: [string, string | null][] }[]} agreed
@@ -27,27 +31,45 @@ export class Pipeline {
   constructor(agreed, ends) {
     this.#ends = ends
     try {
-      const names = Object.freeze(agreed.map(({ extension }) => extension.name))
-      for (const { extension, params } of agreed) this.#add(extension, params, names)
+      const seesSignsOfLife = agreed.some(({ extension }) => extension.showsSignsOfLife === true)
+      for (const { extension, params } of agreed) this.#add(extension, params, seesSignsOfLife)
     } catch (error) {
       this.end()
       throw error
     }
   }
 
-  #add(extension, params, agreed) {
+  #add(extension, params, seesSignsOfLife) {
     const index = this.#links.length
+    let isAgreed = false
+    const acting = (word, act) => (...values) => {
+      if (this.#hasEnded) return
+      if (!isAgreed) throw new ExtensionError(`${extension.name}: ${word} within agree, before the socket is open`)
+      act(...values)
+    }
     const context = {
       state: undefined,
-      agreed,
-      send: (message) => {
+      seesSignsOfLife,
+      send: acting("send", (message) => {
         for (const passed of this.#pass(checked(extension, message), index + 1)) this.#ends.transmit(passed)
-      },
-      close: (code, reason) => this.#ends.close(code, reason),
-      fail: (reason) => this.#ends.fail(`${extension.name}: ${reason}`),
+      }),
+      close: acting("close", (code, reason) => this.#close(extension, code, reason)),
+      fail: acting("fail", (reason) => this.#ends.fail(`${extension.name}: ${reason}`)),
     }
     context.state = guarded(extension, () => extension.agree(params, context))
+    isAgreed = true
     this.#links.push({ extension, context })
+  }
+
+  #close(extension, code, reason) {
+    try {
+      guarded(extension, () => checkClose(code ?? 0, `${reason}`))
+    } catch (error) {
+      // Whoever called may be a timer, where nobody else would hear of it.
+      this.#ends.close(BAD_ANSWER, error.message)
+      throw error
+    }
+    this.#ends.close(code, `${reason}`)
   }
 
   /** Whether no extension was agreed on. */
@@ -81,9 +103,16 @@ export class Pipeline {
     return this.#links.reduceRight((messages, link) => messages.flatMap((each) => handle(link, "fromServer", each)), [message])
   }
 
-  /** The socket has ended; timers stop. */
+  /** The socket has ended, or is being closed; timers stop, and what extensions still say is not heard. */
   end() {
-    for (const { extension, context } of this.#links.splice(0)) extension.ended?.(context)
+    this.#hasEnded = true
+    for (const { extension, context } of this.#links.splice(0)) {
+      try {
+        guarded(extension, () => extension.ended?.(context))
+      } catch (error) {
+        report(error)
+      }
+    }
   }
 
   #pass(message, from) {

@@ -38,14 +38,13 @@ export const CloseEvent =
 /** An event that was dispatched once already, anew, and of its own class. */
 export const anew = (event) => new event.constructor(event.type, event)
 
+/** Tells the page's developer of an error that must not stop what is being done. */
+export const report = (error) => (globalThis.reportError ?? console.error)(error)
+
 const encoder = new TextEncoder()
 
 /** The length of a text in UTF-8, in bytes; a lone surrogate counts as U+FFFD, which is what is sent for it. */
 export const utf8Length = (text) => encoder.encode(text).length
 
 /** The first `bytes` bytes of a text in UTF-8, never half a character. */
-export function utf8Prefix(text, bytes) {
-  let prefix = text
-  while (utf8Length(prefix) > bytes) prefix = [...prefix].slice(0, -1).join("")
-  return prefix
-}
+export const utf8Prefix = (text, bytes) => text.slice(0, encoder.encodeInto(text, new Uint8Array(bytes)).read)

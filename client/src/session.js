@@ -1,6 +1,7 @@
 // One socket of the page from its construction to its close event. It owns the platform's socket and the timer, keeps
 // the phase, and does what the phase decides; the page hears of it through three calls.
 import { BAD_ANSWER, SUBPROTOCOL } from "./handshake.js"
+import { isAt } from "./hosts.js"
 import { ExpectOpening, ExpectRoute } from "./opening.js"
 import { Closed, ExpectClose, Leaving } from "./phase.js"
 import { platformWebSocket, utf8Prefix } from "./platform.js"
@@ -82,14 +83,18 @@ export class Session {
 
   /** Closes towards the gateway with this code; the page sees an error and the same code. */
   fail(code, reason) {
+    // The first failure is the one that the gateway hears of.
+    if (this.phase.isFailure) return
     const short = utf8Prefix(reason, MAX_REASON_BYTES)
-    this.phase.leave()
-    this.enter(new ExpectClose(this, this.phase, { code, reason: short }))
+    const before = this.phase
+    this.enter(new ExpectClose(this, before, { code, reason: short }))
+    before.leave()
     this.native.close(code, short)
   }
 
   /** The way to the gateway is taken for lost; the page sees 1006 at once. */
   giveUp(reason, isError) {
+    if (this.phase instanceof Closed) return
     this.native?.close()
     this.end({ code: 1006, reason: utf8Prefix(reason, MAX_REASON_BYTES), wasClean: false, error: isError || null })
   }
@@ -100,10 +105,13 @@ export class Session {
     this.native?.close()
   }
 
+  /** Once only: an extension, or a Blob that was being read, may come too late. */
   end(ending) {
+    if (this.phase instanceof Closed) return
     this.stopTimer()
-    this.phase.leave()
-    this.phase = new Closed(this, this.phase)
+    const before = this.phase
+    this.phase = new Closed(this, before)
+    before.leave()
     this.#page.ended(ending)
   }
 
@@ -113,6 +121,11 @@ export class Session {
 
   tellMessage(message) {
     this.#page.received(message)
+  }
+
+  /** Whether the server that is being spoken to, after redirects too, may have the page's credentials. */
+  get mayLogIn() {
+    return this.route.loginHosts.some((host) => isAt(this.url, host))
   }
 
   /** Asks the page for credentials; nothing, if it has no login. */

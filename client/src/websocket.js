@@ -115,11 +115,11 @@ export class WebSocket extends EventTarget {
    * @throws {DOMException} InvalidAccessError or SyntaxError
    */
   close(code = undefined, reason = undefined) {
-    const { phase } = this.#session
+    const session = this.#session
     const closeCode = toCloseCode(code)
     const closeReason = reason === undefined ? undefined : `${reason}`
     checkClose(closeCode, closeReason ?? "")
-    phase.close(closeCode, closeReason)
+    session.phase.close(closeCode, closeReason)
   }
 
   /**

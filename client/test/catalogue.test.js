@@ -24,6 +24,7 @@ for (const [what, extension] of [
   ["a name that is no token", { name: "a b", agree() {} }],
   ["no agree", { name: "acme" }],
   ["a callback that is none", { ...acme, toServer: "x" }],
+  ["a word on signs of life that is none", { ...acme, showsSignsOfLife: "yes" }],
   ["the name of the library's own", { ...acme, name: "smeuse-sequence" }],
 ]) {
   test(`refuses ${what}`, () => assert.throws(() => extensions.register(extension), TypeError))

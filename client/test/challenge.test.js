@@ -44,6 +44,17 @@ describe("an answer", () => {
     assert.equal(authorization([{ scheme: "Basic" }, { scheme: "Token" }], { token: "abc" }), "Token abc")
   })
 
+  test("of a token prefers the schemes that are made for one", () => {
+    assert.equal(authorization([{ scheme: "Digest" }, { scheme: "Bearer" }], { token: "abc" }), "Bearer abc")
+    assert.equal(authorization([{ scheme: "Basic" }, { scheme: "Custom" }], { token: "abc" }), "Custom abc")
+  })
+
+  test("is for the scheme that it names, in any case", () => {
+    const challenges = [{ scheme: "Token" }, { scheme: "Basic" }, { scheme: "Bearer" }]
+    assert.equal(authorization(challenges, { token: "abc", scheme: "bearer" }), "Bearer abc")
+    assert.equal(decoded(authorization(challenges, { username: "a", password: "b", scheme: "basic" })), "a:b")
+  })
+
   test("of a string is the whole value", () => assert.equal(authorization(basic, "Custom x=1"), "Custom x=1"))
 
   test("of nothing is none", () => {
@@ -55,6 +66,9 @@ describe("an answer", () => {
     ["a token for Basic", basic, { token: "hunter2" }],
     ["a password for Bearer", [{ scheme: "Bearer" }], { username: "joe", password: "hunter2" }],
     ["a colon in the username", basic, { username: "hunter2:joe", password: "hunter2" }],
+    ["a scheme that was not asked for", basic, { token: "hunter2", scheme: "hunter2" }],
+    ["a token for Basic by name", [{ scheme: "Basic" }, { scheme: "Token" }], { token: "hunter2", scheme: "Basic" }],
+    ["a password for Token by name", [{ scheme: "Basic" }, { scheme: "Token" }], { username: "joe", password: "hunter2", scheme: "Token" }],
     ["a line break", basic, "Basic hunter2\r\nX: y"],
     ["a line break in a token", [{ scheme: "Bearer" }], { token: "hunter2\n" }],
     ["letters that headers do not have", basic, "Basic hunter2é"],

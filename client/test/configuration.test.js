@@ -27,9 +27,9 @@ const at = (path) => new URL(server.url + path)
 
 describe("without a gateway", () => {
   test("every URL is an endpoint, with the built-in defaults", () => {
-    const route = new Configuration().route(new URL("ws://anywhere/x"), {})
+    const { learn, ...route } = new Configuration().route(new URL("ws://anywhere/x"), {})
     assert.deepEqual({ ...route, offers: offersOf(route) }, {
-      isExtended: true, kind: undefined, offers: ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"], fallback: "plain", handshakeTimeout: 5000, login: null,
+      isExtended: true, kind: undefined, messageBytes: undefined, offers: ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"], fallback: "plain", handshakeTimeout: 5000, login: null, loginHosts: [],
     })
   })
 
@@ -48,6 +48,7 @@ describe("without a gateway", () => {
 
   for (const options of [
     { fallback: "never" }, { handshakeTimeout: 0 }, { handshakeTimeout: "x" }, { handshakeTimeout: Infinity }, { login: "joe" }, { extensions: "x" },
+    { loginHosts: "x" }, { loginHosts: [1] }, { loginHosts: ["https://x/"] }, { loginHosts: ["x/y"] }, { loginHosts: ["joe@x"] }, { loginHosts: [""] }, { loginHosts: ["x:99999"] },
     { extensions: [""] }, { extensions: ["a b"] }, { extensions: [{}] }, { extensions: ["smeuse-sequence", { name: "smeuse-sequence" }] },
   ]) {
     test(`refuses ${JSON.stringify(options)}, whoever says it`, () => {
@@ -102,6 +103,14 @@ describe("with a gateway", () => {
     }
   })
 
+  test("and nobody looks at what their sockets are given as options", () => {
+    const configuration = gateway({ version: 1, endpoints: [endpoint] })
+    const foreign = { extensions: "permessage-deflate", handshakeTimeout: 0, get login() { throw new Error("looked at") } }
+    assert.equal(configuration.route(new URL("wss://other.test/"), foreign), null)
+    configuration.configure({ gateway: null })
+    assert.equal(configuration.route(new URL("wss://other.test/"), foreign), null)
+  })
+
   test("default ports are ports", () => {
     const configuration = new Configuration()
     configuration.configure({ gateway: "https://127.0.0.1/" })
@@ -126,9 +135,36 @@ describe("with a gateway", () => {
     assert.equal(loaded, 2)
   })
 
+  describe("when it cannot be had", () => {
+    for (const [what, page, socket, isError] of [
+      ["plain, where nobody says otherwise", {}, {}, false],
+      ["an error, where the page says so", { fallback: "error" }, {}, true],
+      ["an error, where the socket says so", { fallback: "plain" }, { fallback: "error" }, true],
+      ["an error, where the socket asks for extensions", {}, { extensions: ["smeuse-sequence"] }, true],
+      ["plain, where the page says so", { fallback: "plain" }, { extensions: ["smeuse-sequence"] }, false],
+      ["plain, where the socket says so", { fallback: "error" }, { fallback: "plain", extensions: ["smeuse-sequence"] }, false],
+      ["plain, where the socket asks for none", {}, { extensions: [] }, false],
+    ]) {
+      test(`sockets are ${what}`, async (t) => {
+        t.mock.method(console, "warn", () => {})
+        const configuration = new Configuration()
+        configuration.configure({ gateway: `${server.http}/nothing.json`, ...page })
+        const route = configuration.route(at("/amqp"), socket)
+        if (isError) await assert.rejects(route, /nothing\.json cannot be used: status 404/)
+        else assert.deepEqual(await route, { isExtended: false })
+      })
+    }
+  })
+
   for (const [what, config] of [["another version", { version: 2, endpoints: [endpoint] }], ["no endpoints", { version: 1 }], ["null", null], ["an endpoint without paths", { version: 1, endpoints: [{}] }]]) {
     test(`a config.json with ${what} cannot be used`, () => assert.throws(() => parseConfig(config), TypeError))
   }
+
+  test("it says how large a message may be", async () => {
+    const configuration = gateway({ version: 1, endpoints: [{ ...endpoint, messageBytes: 5000 }] })
+    assert.equal((await configuration.route(at("/amqp"), {})).messageBytes, 5000)
+    for (const messageBytes of [0, "x", null, -1]) assert.ok(!("messageBytes" in parseConfig({ version: 1, endpoints: [{ paths: ["/x"], messageBytes }] }).get("/x")))
+  })
 
   test("what it does not know, it passes over", () => {
     const [[path, found]] = parseConfig({ version: 1, new: 1, endpoints: [{ paths: ["/x"], kind: "mqtt", speed: 7 }] })
@@ -148,6 +184,16 @@ describe("an extension module of config.json", () => {
     assert.deepEqual(offersOf(await routed({ integrity })), ["acme-stamp; level=2"])
     assert.ok(extensions.names().includes("acme-stamp"))
     assert.deepEqual(offersOf(await routed({ integrity }, { extensions: ["acme-stamp; level=3"] })), ["acme-stamp; level=3"])
+    extensions.unregister("acme-stamp")
+  })
+
+  test("that was replaced since config.json was loaded is had by the next socket", async () => {
+    const entry = (integrity) => ({ ...endpoint, extensions: [{ name: "acme-stamp", module: "/_smeuse/extensions/acme-stamp.js", integrity }] })
+    server.files["/_smeuse/extensions/acme-stamp.js"] = ["text/javascript", text]
+    const configuration = gateway({ version: 1, endpoints: [entry(integrity.replace(/-..../, "-AAAA"))] })
+    await assert.rejects(configuration.route(at("/amqp"), {}), /cannot be loaded/)
+    server.files["/_smeuse/config.json"] = json({ version: 1, endpoints: [entry(integrity)] })
+    assert.deepEqual(offersOf(await configuration.route(at("/amqp"), {})), ["acme-stamp"])
     extensions.unregister("acme-stamp")
   })
 

@@ -3,6 +3,16 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { EventHandlers } from "../src/event-handlers.js"
 
+test("a handler that returns false cancels what can be cancelled", () => {
+  const target = new EventTarget()
+  const handlers = new EventHandlers(target)
+  for (const [returned, isCancelled] of [[false, true], [undefined, false], [0, false], [true, false]]) {
+    handlers.set("x", () => returned)
+    assert.equal(target.dispatchEvent(new Event("x", { cancelable: true })), !isCancelled)
+    assert.equal(target.dispatchEvent(new Event("x")), true)
+  }
+})
+
 test("handlers of one object know nothing of another's", () => {
   const [one, two] = [new EventTarget(), new EventTarget()]
   const [handlers, others] = [new EventHandlers(one), new EventHandlers(two)]

@@ -7,11 +7,11 @@ import { Pipeline } from "../src/pipeline.js"
 import { sequence } from "../src/extensions/sequence.js"
 import { ScriptedNative } from "./kit/native.js"
 
-function outboxOf({ joins = true, extensions = [] } = {}) {
+function outboxOf({ joins = true, extensions = [], messageBytes } = {}) {
   const native = new ScriptedNative()
   const errors = []
   const pipeline = new Pipeline(extensions.map((extension) => ({ extension, params: [] })), { transmit() {}, close() {}, fail() {} })
-  return { native, errors, outbox: new Outbox(native, pipeline, { joins, onError: (error) => errors.push(error) }) }
+  return { native, errors, outbox: new Outbox(native, pipeline, { joins, messageBytes, onError: (error) => errors.push(error) }) }
 }
 const bytes = (...values) => Uint8Array.from(values)
 const turn = () => new Promise((resolve) => queueMicrotask(resolve))
@@ -51,6 +51,20 @@ describe("joining", () => {
     await turn()
     assert.deepEqual(native.sent[1], bytes(2))
   })
+
+  for (const [what, messageBytes, extensions, most] of [
+    ["what the gateway takes", 5000, [], 5000],
+    ["64 KiB, where the gateway takes more", 2 ** 20, [], MAX_JOINED_BYTES],
+    ["what leaves room for extensions", 5000, [sequence], 5000 - 256],
+  ]) {
+    test(`goes up to ${what}`, async () => {
+      const { outbox, native } = outboxOf({ messageBytes, extensions })
+      for (let sent = 0; sent < 2 * most; sent += 1) outbox.send(bytes(1))
+      await turn()
+      const added = extensions.length * 8
+      assert.deepEqual(native.sent.map(({ length }) => length), [most + added, most + added])
+    })
+  }
 
   test("leaves larger messages alone, in their place", () => {
     const { outbox, native } = outboxOf()

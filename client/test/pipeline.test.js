@@ -106,6 +106,43 @@ describe("each socket", () => {
   })
 })
 
+describe("what an extension is told of its socket", () => {
+  const told = (...others) => {
+    let context
+    pipelineOf(marking("a", { agree: (_, given) => void (context = given) }), ...others)
+    return context
+  }
+
+  test("is whether signs of life are to be seen, and not who else is there", () => {
+    assert.equal(told(marking("b")).seesSignsOfLife, false)
+    const context = told(marking("b", { showsSignsOfLife: true }))
+    assert.equal(context.seesSignsOfLife, true)
+    assert.deepEqual(Object.keys(context).sort(), ["close", "fail", "seesSignsOfLife", "send", "state"])
+    assert.equal(pingPong.showsSignsOfLife, true)
+  })
+})
+
+describe("within agree, before the socket is open,", () => {
+  for (const word of ["send", "close", "fail"]) {
+    test(`${word} is refused`, () => {
+      const hasty = marking("a", { agree: (_, context) => context[word](word === "close" ? 4200 : "m", "m") })
+      const named = (error) => error instanceof ExtensionError && error.message === `a: ${word} within agree, before the socket is open`
+      assert.throws(() => pipelineOf(hasty), named)
+    })
+  }
+})
+
+describe("a close that no WebSocket can send ends with 4109, and throws:", () => {
+  for (const [code, reason] of [[1001, "x"], [undefined, "x"], [5000, "x"], ["x", "x"], [4200, "x".repeat(124)]]) {
+    test(`${code}, ${reason.length} bytes`, () => {
+      let context
+      const { log } = pipelineOf(marking("a", { agree: (_, given) => void (context = given) }))
+      assert.throws(() => context.close(code, reason), ExtensionError)
+      assert.deepEqual(log.map(([what, code]) => [what, code]), [["close", 4109]])
+    })
+  }
+})
+
 describe("an extension that breaks down", () => {
   const broken = () => {
     throw new Error("it broke")

@@ -12,6 +12,13 @@ test("a prefix is never half a character", () => {
   assert.equal(utf8Prefix("x".repeat(500), 123).length, 123)
 })
 
+test("a prefix of much costs no more than the prefix", () => {
+  const much = "€".repeat(1_000_000)
+  const begun = performance.now()
+  assert.equal(utf8Prefix(much, 123), "€".repeat(41))
+  assert.ok(performance.now() - begun < 100, "it is not to be read to its end")
+})
+
 test("an event anew is of its own class and can be dispatched", () => {
   const event = new MessageEvent("message", { data: "x" })
   new EventTarget().dispatchEvent(event)

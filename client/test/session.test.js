@@ -126,7 +126,7 @@ describe("small binary messages of one turn", () => {
 
   for (const [what, script, protocols, expected] of [
     ["are joined where AMQP was agreed on", extended("amqp"), ["amqp"], ["3", "1"]],
-    ["are joined where a plain server chose AMQP", plainly("AMQP091"), ["AMQP091"], ["3", "1"]],
+    ["are left alone where a plain server chose AMQP: it may be anybody's", plainly("AMQP091"), ["AMQP091"], ["1", "2", "1"]],
     ["are left alone elsewhere", extended(undefined), [], ["1", "2", "1"]],
   ]) {
     test(what, async () => {
@@ -142,6 +142,58 @@ describe("small binary messages of one turn", () => {
       assert.deepEqual(received.splice(0), expected)
     })
   }
+})
+
+test("a server that does not know the extended handshake costs one connection more, once", async () => {
+  const isExtended = () => server.openings.at(-1).offered.includes(HANDSHAKE)
+  const script = {
+    get refuse() {
+      return isExtended() ? 400 : undefined
+    },
+    choose: () => "amqp",
+  }
+  const first = open(script, { protocols: ["amqp"] })
+  await first.opened()
+  const path = new URL(first.socket.url).pathname
+  const again = async (options) => {
+    const socket = new WebSocket(`${server.url}${path}?again`, ["amqp"], options)
+    const watched = watch(socket)
+    await watched.opened().catch(() => {})
+    socket.close()
+    await watched.closed()
+    return server.openings.splice(0).map(({ offered }) => offered)
+  }
+  server.openings.length = 0
+  assert.deepEqual(await again(), [["amqp"]])
+  assert.deepEqual(await again({ login: () => null }), [[HANDSHAKE, "amqp"], ["amqp"]], "who asks for more is not content with less")
+  assert.deepEqual(await again({ extensions: ["smeuse-sequence"] }), [[HANDSHAKE, "amqp"], ["amqp"]])
+  assert.deepEqual(await again({ fallback: "error" }), [[HANDSHAKE, "amqp"]])
+  first.socket.close()
+  await first.closed()
+})
+
+test("a gateway that was overloaded once is still one", async () => {
+  let isOverloaded = false
+  const script = {
+    run: agreeing,
+    get refuse() {
+      return isOverloaded ? 503 : undefined
+    },
+  }
+  const first = open(script)
+  await first.opened()
+  const url = first.socket.url
+  first.socket.close()
+  await first.closed()
+  isOverloaded = true
+  await watch(new WebSocket(url)).closed()
+  isOverloaded = false
+  const socket = new WebSocket(url)
+  const last = watch(socket)
+  await last.opened()
+  assert.deepEqual(server.openings.at(-1).offered, [HANDSHAKE])
+  socket.close()
+  await last.closed()
 })
 
 describe("a page that closes before it was opened", () => {

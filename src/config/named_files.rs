@@ -20,7 +20,11 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
         }
     }
     if settings.web.library {
-        if let Err(text) = Library::load(&settings.web, &settings.services) {
+        if let Err(text) = Library::load(
+            &settings.web,
+            &settings.services,
+            settings.websocket.message_before_login_bytes,
+        ) {
             return Some(text);
         }
     }

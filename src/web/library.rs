@@ -60,12 +60,13 @@ impl Asset {
 }
 
 impl Library {
-    /// The library for these services, with the modules in the folder of `web.extensions`.
+    /// The library for these services, with the modules in the folder of `web.extensions`. Pages are told that a message
+    /// may have `message_bytes` at any time, before the login too.
     ///
     /// # Errors
     ///
     /// `web.extensions: reason` if a module cannot be read, or is larger than [`MODULE_BYTES`].
-    pub fn load(config: &Config, services: &[Service]) -> Result<Self, String> {
+    pub fn load(config: &Config, services: &[Service], message_bytes: u64) -> Result<Self, String> {
         let mut assets = BTreeMap::new();
         assets.insert(SCRIPT.to_owned(), Asset::new(CLASSIC, JAVASCRIPT));
         assets.insert(MODULE.to_owned(), Asset::new(ES_MODULE, JAVASCRIPT));
@@ -77,7 +78,7 @@ impl Library {
                 assets.insert(path, Asset::new(content, JAVASCRIPT));
             }
         }
-        let text = configuration(services, &assets).to_string();
+        let text = configuration(services, message_bytes, &assets).to_string();
         assets.insert(CONFIGURATION.to_owned(), Asset::new(text, JSON));
         Ok(Self { assets })
     }
@@ -99,7 +100,11 @@ impl Library {
 }
 
 /// What a page has to know of the services: `/_smeuse/config.json`.
-fn configuration(services: &[Service], assets: &BTreeMap<String, Asset>) -> Value {
+fn configuration(
+    services: &[Service],
+    message_bytes: u64,
+    assets: &BTreeMap<String, Asset>,
+) -> Value {
     let reference = |path: &str| {
         let integrity = assets.get(path).map(|asset| asset.integrity.as_str());
         json!({ "path": path, "integrity": integrity })
@@ -129,6 +134,7 @@ fn configuration(services: &[Service], assets: &BTreeMap<String, Asset>) -> Valu
             "paths": service.paths,
             "extensions": extensions,
             "fallback": service.page_fallback,
+            "messageBytes": message_bytes,
         })
     };
     json!({
@@ -246,10 +252,11 @@ mod tests {
         };
         let module = "/_smeuse/extensions/acme-stamp.js";
         let assets = BTreeMap::from([(module.to_owned(), Asset::new("", JAVASCRIPT))]);
-        let value = configuration(&[service], &assets);
+        let value = configuration(&[service], 4_096, &assets);
         let extensions = &value["endpoints"][0]["extensions"];
         assert_eq!(extensions[0], json!({ "name": "x-kaazing-ping-pong" }));
         assert_eq!(extensions[1]["params"], "level=2; x");
+        assert_eq!(value["endpoints"][0]["messageBytes"], 4_096);
         assert_eq!(extensions[1]["module"], module);
         // SHA-384 of nothing.
         assert_eq!(

@@ -120,7 +120,10 @@ fn the_configuration_tells_pages_of_the_services() {
     folder.write("x-kaazing-ping-pong.js", stamp);
     folder.write("notes.txt", "not served");
     folder.write("another.js", "export default {}\n");
-    let web = format!("[web]\nextensions = \"{}\"\n", folder.0.display());
+    let web = format!(
+        "[websocket]\nmessage_before_login_bytes = 5000\n[web]\nextensions = \"{}\"\n",
+        folder.0.display()
+    );
     let amqp = configuration::service(
         "amqp",
         "amqp",
@@ -147,6 +150,7 @@ fn the_configuration_tells_pages_of_the_services() {
                 { "name": "smeuse-sequence" },
             ],
             "fallback": "plain",
+            "messageBytes": 5000,
         },
         {
             "service": "echo",
@@ -154,6 +158,7 @@ fn the_configuration_tells_pages_of_the_services() {
             "paths": ["/echo"],
             "extensions": [],
             "fallback": "error",
+            "messageBytes": 5000,
         },
     ]);
     assert_eq!(*endpoints, expected);

@@ -4,6 +4,12 @@
 const MAX_DELAY = 2 ** 31 - 1
 
 /**
+ * Milliseconds between the end of the time and a second look, which decides. In a page that was busy, in an alert() or
+ * frozen, the timer may run before messages that came in time; they are delivered until then.
+ */
+export const GRACE = 100
+
+/**
  * The extension over a clock, so that tests own the time.
  * @param {{ now(): number, setTimeout(run: () => void, delay: number): unknown, clearTimeout(id: unknown): void }} clock
  * @returns {import("../../types/index.d.ts").Extension}
@@ -13,7 +19,7 @@ export const idleTimeoutOver = (clock) => ({
 
   offer: () => "",
 
-  agree(params, { agreed, fail }) {
+  agree(params, { seesSignsOfLife, fail }) {
     const [name, value] = params[0] ?? []
     if (params.length !== 1 || name !== "timeout" || !/^[1-9]\d{0,14}$/.test(value ?? "")) {
       throw new Error("the timeout is not a number of milliseconds")
@@ -21,15 +27,16 @@ export const idleTimeoutOver = (clock) => ({
     const timeout = Math.min(Number(value), MAX_DELAY)
     const state = { last: clock.now(), timer: undefined }
     // One timer that looks back is cheaper than one set anew for each message.
-    const look = (delay) => {
+    const look = (delay, isSecond = false) => {
       state.timer = clock.setTimeout(() => {
         const left = state.last + timeout - clock.now()
         if (left > 0) look(left)
+        else if (!isSecond) look(GRACE, true)
         else fail(`nothing came from the gateway for ${timeout} ms`)
       }, delay)
     }
     // Without emulated signs of life the gateway sends native ones, which a page cannot see: silence says nothing then.
-    if (agreed.includes("x-kaazing-ping-pong")) look(timeout)
+    if (seesSignsOfLife) look(timeout)
     return state
   },
 

@@ -7,6 +7,7 @@ const PONG = "\n\0"
 /** @type {import("../../types/index.d.ts").Extension} */
 export const pingPong = {
   name: "x-kaazing-ping-pong",
+  showsSignsOfLife: true,
 
   offer: () => "",
 

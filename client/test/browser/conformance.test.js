@@ -29,14 +29,15 @@ after(async () => {
   await server?.stop()
 })
 
-/** Runs the table in a page: `which` is platform, module or classic. */
+/** Runs the table in a page: `which` is platform, module, npm or classic. */
 async function inPage({ host = "127.0.0.1", flavour, which, extensions }) {
   const page = await openPage(browser, `${server.http}/empty.html`)
   if (which === "classic") await page.addScriptTag({ url: "/_smeuse/smeuse.js" })
   const outcomes = await page.evaluate(
     async ({ base, which, extensions }) => {
       const { runTable } = await import("/conformance/table.js")
-      const { WebSocket } = which === "module" ? await import("/_smeuse/smeuse.mjs") : globalThis
+      const from = { module: "/_smeuse/smeuse.mjs", npm: "/npm/smeuse.mjs" }[which]
+      const { WebSocket } = from === undefined ? globalThis : await import(from)
       if (which !== "platform") WebSocket.configure({ extensions })
       return runTable({ base, WebSocket })
     },
@@ -66,6 +67,26 @@ async function inWorker({ flavour, which, kind, type, extensions }) {
   return outcomes
 }
 
+/** Runs it in a service worker. */
+async function inServiceWorker({ flavour, which, extensions }) {
+  const page = await openPage(browser, `${server.http}/empty.html`)
+  const outcomes = await page.evaluate(
+    async ({ base, which, extensions }) => {
+      const { installing } = await navigator.serviceWorker.register("/browser/workers/service.js", { type: "module" })
+      if (installing.state !== "activated") {
+        await new Promise((resolve) => installing.addEventListener("statechange", () => installing.state === "activated" && resolve()))
+      }
+      const { port1, port2 } = new MessageChannel()
+      const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)))
+      installing.postMessage({ base, which, extensions }, [port2])
+      return answer
+    },
+    { base: `${server.url}/${flavour}`, which, extensions },
+  )
+  await page.context().close()
+  return outcomes
+}
+
 /** One test for each case. */
 function compare(title, run) {
   describe(title, () => {
@@ -84,7 +105,9 @@ function compare(title, run) {
 }
 
 const page = (options, ours) => (which) => inPage({ ...options, which: which === "ours" ? ours : "platform" })
-compare("module, plain server", page({ flavour: "plain" }, "module"))
+compare("module from npm, plain server", page({ flavour: "plain" }, "npm"))
+compare("module from npm, gateway", page({ flavour: "gateway", extensions: DEFAULTS }, "npm"))
+compare("module, other hosts", page({ flavour: "plain", host: "localhost" }, "module"))
 compare("module, gateway, default extensions", page({ flavour: "gateway" }, "module"))
 compare("module, gateway, numbered messages", page({ flavour: "gateway", extensions: NUMBERED }, "module"))
 compare("classic script, endpoints of config.json", page({ flavour: "gateway" }, "classic"))
@@ -95,6 +118,8 @@ for (const kind of ["dedicated", "shared"]) {
     compare(`${kind} ${type} worker`, (which) => inWorker({ flavour: "gateway", which, kind, type, extensions: DEFAULTS }))
   }
 }
+
+compare("service worker", (which) => inServiceWorker({ flavour: "gateway", which, extensions: DEFAULTS }))
 
 // What Node's WebSocket does otherwise than the standard is tested there against what Chromium does.
 test("standard.json is what Chromium does", async () => {

@@ -186,6 +186,62 @@ describe("the classic script", () => {
   })
 })
 
+describe("the module", () => {
+  const opened = (page, from, url) =>
+    page.evaluate(
+      async ({ from, url }) => {
+        const { WebSocket } = await import(from)
+        const socket = new WebSocket(url)
+        return new Promise((resolve) => (socket.onopen = socket.onclose = ({ type }) => resolve([type, socket.extensions, socket.constructor === WebSocket])))
+      },
+      { from, url },
+    )
+  const offered = () => server.openings.map(({ offered }) => offered)
+
+  test("of a gateway has the config.json beside it, and other hosts have the platform's own objects", async () => {
+    const page = await openPage(browser, `${server.http}/empty.html`)
+    assert.deepEqual(await opened(page, "/_smeuse/smeuse.mjs", "/ws"), ["open", "x-kaazing-ping-pong; 01010102", true])
+    assert.deepEqual(await opened(page, "/_smeuse/smeuse.mjs", `ws://localhost:${server.port}/other`), ["open", "", false])
+    assert.deepEqual(offered(), [[HANDSHAKE], []])
+    await page.context().close()
+  })
+
+  test("from npm tries a server that knows nothing of the extended handshake once", async () => {
+    server.paths["/other"].choose = () => undefined
+    const page = await openPage(browser, `${server.http}/empty.html`)
+    for (const expected of [[[HANDSHAKE], []], [[]]]) {
+      assert.deepEqual(await opened(page, "/npm/smeuse.mjs", "/other"), ["open", "", true])
+      assert.deepEqual(offered(), expected)
+      server.openings.length = 0
+    }
+    await page.context().close()
+  })
+
+  test("has a login for the page's own host, and nobody is asked for others", async () => {
+    server.paths["/ws"].run = async (peer) => {
+      await peer.next()
+      peer.challenge('Application Basic realm="Smeuse"')
+      await peer.next()
+      peer.agree()
+    }
+    const page = await openPage(browser, `${server.http}/empty.html`)
+    const ends = await page.evaluate(async (port) => {
+      const { WebSocket } = await import("/npm/smeuse.mjs")
+      const asked = []
+      WebSocket.login = ({ url }) => (asked.push(new URL(url).hostname), { username: "guest", password: "x" })
+      const end = (host) =>
+        new Promise((resolve) => {
+          const socket = new WebSocket(`ws://${host}:${port}/ws`)
+          socket.onopen = () => resolve("open")
+          socket.onclose = ({ code }) => resolve(code)
+        })
+      return [await end("127.0.0.1"), await end("localhost"), asked]
+    }, server.port)
+    assert.deepEqual(ends, ["open", 4110, ["127.0.0.1"]])
+    await page.context().close()
+  })
+})
+
 describe("extension modules of config.json", () => {
   const withModule = (integrity) => {
     server.files["/_smeuse/extensions/acme-stamp.js"] = ["text/javascript", stamp]
@@ -227,9 +283,10 @@ describe("in a page", () => {
       const page = await openLibraryPage(browser, server.http, { by, page: "/empty.html" })
       const credentials = ["wrong", "pä€"].map((password) => ({ username: "jö", password }))
       const life = await liveInPage(page, { url: `${server.url}/ws`, credentials, send: ["hello"] })
+      const one = { scheme: "Basic", realm: "Smeuse", parameters: { realm: "Smeuse" } }
       assert.deepEqual(life, {
         events: [["open"], ["message", "hello"], ["close", 1005, "", true]],
-        challenges: [1, 2].map((attempt) => ({ scheme: "Basic", realm: "Smeuse", parameters: { realm: "Smeuse" }, url: `${server.url}/ws`, attempt })),
+        challenges: [1, 2].map((attempt) => ({ ...one, challenges: [one], url: `${server.url}/ws`, attempt })),
         protocol: "",
         extensions: "x-kaazing-ping-pong; 01010102",
       })

@@ -27,6 +27,8 @@ export function libraryFiles() {
     "/empty.html": ["text/html", "<!doctype html><title>empty</title>"],
     "/_smeuse/smeuse.js": script("../../dist/smeuse.js"),
     "/_smeuse/smeuse.mjs": script("../../dist/smeuse.mjs"),
+    // The same as a page has it from npm: not from a gateway.
+    "/npm/smeuse.mjs": script("../../dist/smeuse.mjs"),
     "/amqp-client.mjs": script("../../node_modules/@cloudamqp/amqp-client/dist/amqp-websocket-client.mjs"),
   }
   for (const folder of ["conformance", "browser/workers"]) {
