@@ -98,27 +98,33 @@ pub(crate) fn extensions_head(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
 }
 
-/// One row: the same workload without and with extensions.
+/// One row: the same workload without and with extensions. The ratios are medians of each round's own, because what else
+/// the machine does changes from round to round by more than is looked for.
 pub(crate) fn extensions(
     out: &mut impl Write,
     name: &str,
     none: &[Sample],
     with: &[Sample],
 ) -> io::Result<()> {
-    let rate = |samples: &[Sample]| {
-        median(samples, |sample| {
-            sample.messages as f64 / sample.elapsed.as_secs_f64()
-        })
+    let rate = |sample: &Sample| sample.messages as f64 / sample.elapsed.as_secs_f64();
+    let cpu = |sample: &Sample| sample.cpu.as_nanos() as f64 / sample.messages.max(1) as f64;
+    let ratio = |figure: &dyn Fn(&Sample) -> f64| {
+        let rounds = none.iter().zip(with);
+        middle(
+            rounds
+                .map(|(none, with)| figure(with) / figure(none))
+                .collect(),
+        )
     };
     writeln!(
         out,
         "| {name} | {} | {} | {:.2} | {:.0} | {:.0} | {:.2} |",
-        per_second(rate(none)),
-        per_second(rate(with)),
-        rate(with) / rate(none),
+        per_second(median(none, rate)),
+        per_second(median(with, rate)),
+        ratio(&rate),
         cpu_each(none),
         cpu_each(with),
-        cpu_each(with) / cpu_each(none),
+        ratio(&cpu),
     )
 }
 
@@ -198,14 +204,17 @@ pub(crate) fn stall(out: &mut impl Write, name: &str, stall: &Stall) -> io::Resu
     )
 }
 
-pub(crate) fn cpu_each(samples: &[Sample]) -> f64 {
+fn cpu_each(samples: &[Sample]) -> f64 {
     median(samples, |sample| {
         sample.cpu.as_nanos() as f64 / sample.messages.max(1) as f64
     })
 }
 
 fn median(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> f64 {
-    let mut figures: Vec<f64> = samples.iter().map(figure).collect();
+    middle(samples.iter().map(figure).collect())
+}
+
+fn middle(mut figures: Vec<f64>) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
