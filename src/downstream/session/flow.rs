@@ -209,9 +209,7 @@ impl<S: Socket> Session<S> {
         }
         let mut frames = Vec::with_capacity(batch.len() + HEADROOM * batch.pieces.len());
         for (piece, payload) in batch.parts() {
-            let (header, header_len) = encoder::header(opcode(&piece), piece.last, payload.len());
-            frames.extend_from_slice(&header[..header_len]);
-            frames.extend_from_slice(payload);
+            push_frame(&mut frames, &piece, payload);
             self.waits.message = !piece.last;
             if piece.last {
                 // Right behind the message that was open, before the next one: an extension may have counted them so.
@@ -229,10 +227,7 @@ impl<S: Socket> Session<S> {
         let messages = batch.pieces.iter().filter(|piece| piece.last).count();
         self.count_to_client(batch.len(), messages);
         for (piece, payload) in batch.parts() {
-            let (header, header_len) = encoder::header(opcode(&piece), piece.last, payload.len());
-            let waiting = &mut self.waits.behind_message;
-            waiting.extend_from_slice(&header[..header_len]);
-            waiting.extend_from_slice(payload);
+            push_frame(&mut self.waits.behind_message, &piece, payload);
         }
         if self.waits.behind_message.len() > BEHIND_MESSAGE_MAX {
             self.leave(Ending::ClientStalled);
@@ -361,6 +356,12 @@ impl<S: Socket> Handler<Request> for Session<S> {
             }
         }
     }
+}
+
+fn push_frame(frames: &mut Vec<u8>, piece: &Piece, payload: &[u8]) {
+    let (header, header_len) = encoder::header(opcode(piece), piece.last, payload.len());
+    frames.extend_from_slice(&header[..header_len]);
+    frames.extend_from_slice(payload);
 }
 
 /// Bytes of the extensions' own that may wait for the end of a message: thousands of signs of life. A client that lets so
