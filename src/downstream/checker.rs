@@ -24,7 +24,7 @@ use crate::handshake::Login;
 pub struct Checker {
     places: Arc<Semaphore>,
     /// Those that are being checked, those that wait, and those whose wrong answer is held back, by address.
-    present: Mutex<HashMap<IpAddr, usize>>,
+    present: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Default for Checker {
@@ -33,7 +33,7 @@ impl Default for Checker {
         Self {
             // One core is left for the sessions that are open.
             places: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
-            present: Mutex::default(),
+            present: Arc::default(),
         }
     }
 }
@@ -44,47 +44,39 @@ impl Checker {
     ///
     /// [`Verdict::Unavailable`] at once where [`PRESENT_MAX`] others are there already, or [`PRESENT_OF_ADDRESS`] of
     /// this address. [`Verdict::Refused`] comes after [`WRONG_DELAY`], for which the address keeps its place: that is
-    /// the limit on guessing, whatever number of sessions it is spread over.
+    /// the limit on guessing, whatever number of sessions it is spread over. `count` hears the verdict at once, and also
+    /// where nobody waits for it any more.
     pub async fn check(
         &self,
         login: Arc<Login>,
         credentials: Credentials,
         address: IpAddr,
+        count: impl FnOnce(&Verdict) + Send + 'static,
     ) -> Verdict {
-        let Some(_present) = self.enter(address) else {
+        let Some(present) = self.enter(address) else {
+            count(&Verdict::Unavailable);
             return Verdict::Unavailable;
         };
-        let verdict = if login.is_dear(&credentials) {
-            self.check_dear(login, credentials).await
-        } else {
-            translated(login.verify(&credentials))
-        };
-        if verdict == Verdict::Refused {
-            time::sleep(WRONG_DELAY).await;
-        }
-        verdict
-    }
-
-    async fn check_dear(&self, login: Arc<Login>, credentials: Credentials) -> Verdict {
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-            return Verdict::Unavailable;
-        };
-        let checked = task::spawn_blocking(move || {
-            // Held by the work and not by who waits for it: a client that leaves does not make room for the next one.
-            let _place = place;
-            login.verify(&credentials)
-        });
-        match checked.await {
-            Ok(verdict) => translated(verdict),
-            Err(error) => {
-                error!(%error, "credentials could not be checked");
-                Verdict::Unavailable
+        let places = Arc::clone(&self.places);
+        // A task of its own, which goes on when nobody waits for it any more: who hangs up has guessed all the same.
+        let checked = task::spawn(async move {
+            let verdict = if login.is_dear(&credentials) {
+                check_dear(places, login, credentials).await
+            } else {
+                translated(login.verify(&credentials))
+            };
+            count(&verdict);
+            if verdict == Verdict::Refused {
+                time::sleep(WRONG_DELAY).await;
             }
-        }
+            drop(present);
+            verdict
+        });
+        checked.await.unwrap_or(Verdict::Unavailable)
     }
 
-    fn enter(&self, address: IpAddr) -> Option<Present<'_>> {
-        let mut present = self.lock();
+    fn enter(&self, address: IpAddr) -> Option<Present> {
+        let mut present = lock(&self.present);
         let total: usize = present.values().sum();
         let of_address = present.get(&address).copied().unwrap_or_default();
         if total >= PRESENT_MAX || of_address >= PRESENT_OF_ADDRESS {
@@ -92,14 +84,36 @@ impl Checker {
         }
         present.insert(address, of_address + 1);
         Some(Present {
-            checker: self,
+            present: Arc::clone(&self.present),
             address,
         })
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+async fn check_dear(
+    places: Arc<Semaphore>,
+    login: Arc<Login>,
+    credentials: Credentials,
+) -> Verdict {
+    let Ok(place) = places.acquire_owned().await else {
+        return Verdict::Unavailable;
+    };
+    let checked = task::spawn_blocking(move || {
+        // Held by the work and not by who waits for it.
+        let _place = place;
+        login.verify(&credentials)
+    });
+    match checked.await {
+        Ok(verdict) => translated(verdict),
+        Err(error) => {
+            error!(%error, "credentials could not be checked");
+            Verdict::Unavailable
+        }
     }
+}
+
+fn lock(present: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    present.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn translated(verdict: login::Verdict) -> Verdict {
@@ -110,14 +124,14 @@ fn translated(verdict: login::Verdict) -> Verdict {
     }
 }
 
-struct Present<'a> {
-    checker: &'a Checker,
+struct Present {
+    present: Arc<Mutex<HashMap<IpAddr, usize>>>,
     address: IpAddr,
 }
 
-impl Drop for Present<'_> {
+impl Drop for Present {
     fn drop(&mut self) {
-        let mut present = self.checker.lock();
+        let mut present = lock(&self.present);
         let left = present.get(&self.address).map_or(0, |count| count - 1);
         if left == 0 {
             present.remove(&self.address);
@@ -160,6 +174,6 @@ mod tests {
         present.remove(0);
         drop(checker.enter(address(99)).unwrap());
         drop(present);
-        assert!(checker.lock().is_empty());
+        assert!(lock(&checker.present).is_empty());
     }
 }

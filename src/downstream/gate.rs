@@ -334,10 +334,11 @@ impl Gate {
         client: IpAddr,
     ) -> Verdict {
         let address = address::limit_key(client);
-        let checked = self.checker.check(Arc::clone(login), credentials, address);
-        let verdict = checked.await;
-        self.handshakes.logged_in(&self.names[service], &verdict);
-        verdict
+        let (metrics, name) = (self.handshakes.clone(), Arc::clone(&self.names[service]));
+        let count = move |verdict: &Verdict| metrics.logged_in(&name, verdict);
+        self.checker
+            .check(Arc::clone(login), credentials, address, count)
+            .await
     }
 
     fn client(&self, peer: Option<SocketAddr>, headers: &Headers<'_>) -> SocketAddr {

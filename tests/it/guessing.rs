@@ -59,6 +59,29 @@ fn an_address_may_guess_eight_times_a_second() {
     assert_eq!(response.status, 101);
 }
 
+/// Who hangs up instead of waiting for the answer has guessed all the same: the place stays taken.
+#[test]
+fn hanging_up_does_not_make_room_for_the_next_guess() {
+    let gateway = gateway();
+    let began = Instant::now();
+    let guessing: Vec<_> = (0..SHARE)
+        .map(|_| {
+            let mut client = extended::begin(&gateway, AMQP_PATH);
+            client.send_text(&extended::request(&[("Authorization", JOE_WRONG)]));
+            client
+        })
+        .collect();
+    // Known to the gateway, and counted, long before the clients are told.
+    let wrong = "smeuse_logins_total{outcome=\"wrong\",service=\"amqp\"}";
+    gateway.wait_metric(wrong, SHARE as f64);
+    drop(guessing);
+    gateway.wait_metric("smeuse_sessions{service=\"amqp\"}", 0.0);
+    let mut client = extended::begin(&gateway, AMQP_PATH);
+    let response = extended::ask(&mut client, &[("Authorization", JOE)]);
+    assert!(began.elapsed() < DELAY, "too slow a machine to tell");
+    assert_eq!(response.status, 503, "{response:?}");
+}
+
 /// The same in the opening handshake.
 #[test]
 fn a_wrong_answer_in_the_opening_is_late_as_well() {
