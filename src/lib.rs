@@ -25,6 +25,8 @@ pub mod pipeline;
 pub mod relay;
 pub mod upstream;
 pub mod drain;
+pub mod outbox;
+pub mod batch;
 pub mod credit;
 pub mod ending;
 pub mod wire;

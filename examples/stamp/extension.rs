@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use smeuse::batch::{Batch, Draft};
 use smeuse::pipeline::link::{Claims, Decision, Extension, Link, Output, Terms};
-use smeuse::relay::batch::{Batch, Draft};
 use smeuse::wire::websocket::header::Offer;
 use smeuse::wire::websocket::Opcode;
 

@@ -16,6 +16,7 @@ use actix::Message;
 use actix::Recipient;
 use actix::SpawnHandle;
 
+use crate::batch::Batch;
 use crate::ending::Ending;
 use crate::pipeline::link::Activity;
 use crate::pipeline::link::Claims;
@@ -26,7 +27,6 @@ use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::metrics::Direction;
 use crate::pipeline::metrics::Figures;
-use crate::relay::Batch;
 
 /// One step through the pipeline: to the next link, or out of the last one to the session.
 #[derive(Debug, Message)]

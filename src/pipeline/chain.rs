@@ -11,6 +11,7 @@ use std::time::Instant;
 use actix::Addr;
 use actix::Recipient;
 
+use crate::batch::Batch;
 use crate::ending::Ending;
 use crate::pipeline::actor::Ended;
 use crate::pipeline::actor::LinkActor;
@@ -23,7 +24,6 @@ use crate::pipeline::link::Claims;
 use crate::pipeline::link::Content;
 use crate::pipeline::link::Data;
 use crate::pipeline::metrics::Direction;
-use crate::relay::Batch;
 use crate::wire::websocket::Opcode;
 use crate::wire::websocket::Piece;
 

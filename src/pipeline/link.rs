@@ -10,9 +10,9 @@ use std::fmt;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::batch::Batch;
 use crate::ending::Ending;
 use crate::pipeline::metrics::Direction;
-use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::CloseCode;
 

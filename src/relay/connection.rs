@@ -22,8 +22,8 @@ use actix::Handler;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 
+use crate::batch::Batch;
 use crate::ending::Ending;
-use crate::relay::batch::Batch;
 use crate::relay::config::Config;
 use crate::relay::farewell;
 use crate::relay::metrics::Metrics;

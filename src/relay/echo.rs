@@ -12,7 +12,7 @@ use actix::ActorContext;
 use actix::AsyncContext;
 use actix::Handler;
 
-use crate::relay::Batch;
+use crate::batch::Batch;
 use crate::relay::FromClient;
 use crate::relay::ToClient;
 use crate::relay::Wiring;

@@ -4,7 +4,6 @@
 //! RabbitMQ, [`Echo`] returns them. Both obey the two [`Window`](crate::credit::Window)s they share
 //! with the session, and both end once: with [`ToClient::Finished`].
 
-pub mod batch;
 pub mod config;
 pub mod connection;
 
@@ -12,7 +11,6 @@ pub mod echo;
 pub mod farewell;
 pub mod metrics;
 pub mod negotiation;
-pub mod outbox;
 pub mod relaying;
 pub mod splice;
 pub mod tally;
@@ -24,11 +22,11 @@ use std::rc::Rc;
 use actix::Message;
 use actix::Recipient;
 
-pub use self::batch::Batch;
 pub use self::config::Config;
 pub use self::connection::Connection;
 pub use self::echo::Echo;
 pub use self::metrics::Metrics;
+use crate::batch::Batch;
 use crate::credit::Window;
 use crate::ending::Ending;
 

@@ -13,11 +13,11 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 
+use crate::batch::Batch;
+use crate::batch::Buffer;
 use crate::ending::Ending;
-use crate::relay::batch::Batch;
-use crate::relay::batch::Buffer;
+use crate::outbox::Outbox;
 use crate::relay::metrics::Metrics;
-use crate::relay::outbox::Outbox;
 use crate::relay::splice::Params;
 use crate::relay::splice::Phase;
 use crate::relay::splice::Splice;

@@ -10,6 +10,8 @@ use actix::Actor;
 use actix::AsyncContext;
 use actix::Handler;
 
+use crate::batch::Batch;
+use crate::batch::Buffer;
 use crate::downstream::gate::Backend;
 use crate::downstream::phase::Client;
 use crate::downstream::session::Relay;
@@ -23,9 +25,7 @@ use crate::pipeline::metrics::Direction;
 use crate::pipeline::Passage;
 use crate::pipeline::Pipeline;
 use crate::pipeline::Request;
-use crate::relay::batch::Buffer;
 use crate::relay::connection::Addresses;
-use crate::relay::Batch;
 use crate::relay::Connection;
 use crate::relay::Echo;
 use crate::relay::FromClient;

@@ -15,6 +15,7 @@ use actix_http::header::HttpDate;
 use tracing::info;
 use zeroize::Zeroizing;
 
+use crate::batch::Batch;
 use crate::downstream::registry::Agreed;
 use crate::downstream::session::limits_before_login;
 use crate::downstream::session::Negotiated;
@@ -35,7 +36,6 @@ use crate::handshake::Agreement;
 use crate::handshake::Extended;
 use crate::handshake::Refusal;
 use crate::pipeline::Pipeline;
-use crate::relay::Batch;
 use crate::wire::extended::REQUEST_MAX_BYTES;
 use crate::wire::websocket::FrameOpcode;
 use crate::wire::websocket::Limits;

@@ -9,12 +9,12 @@ use actix::Handler;
 use prometheus::Registry;
 
 use super::*;
+use crate::batch::Draft;
 use crate::pipeline::link::Failure;
 use crate::pipeline::link::Link;
 use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::metrics::Metrics;
-use crate::relay::batch::Draft;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::CloseCode;
 

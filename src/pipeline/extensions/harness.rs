@@ -4,6 +4,8 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::batch::Batch;
+use crate::batch::Draft;
 use crate::pipeline::link::Activity;
 use crate::pipeline::link::Claims;
 use crate::pipeline::link::Content;
@@ -15,8 +17,6 @@ use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::link::Terms;
 use crate::pipeline::metrics::Direction;
-use crate::relay::batch::Draft;
-use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::Opcode;
 use crate::wire::websocket::Piece;

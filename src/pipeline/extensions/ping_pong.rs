@@ -8,6 +8,7 @@ mod rewrite;
 
 use std::time::Instant;
 
+use crate::batch::Batch;
 use crate::pipeline::link::Claims;
 use crate::pipeline::link::Data;
 use crate::pipeline::link::Decision;
@@ -18,7 +19,6 @@ use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::link::Terms;
 use crate::pipeline::metrics::Direction;
-use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::CloseCode;
 use crate::wire::websocket::Opcode;

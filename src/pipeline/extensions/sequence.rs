@@ -3,6 +3,8 @@
 //! The number is eight lower-case hexadecimal digits in front of the payload, counted per direction from 0 and modulo
 //! 2^32. A message in pieces carries it once, at its start.
 
+use crate::batch::Batch;
+use crate::batch::Draft;
 use crate::pipeline::link::Claims;
 use crate::pipeline::link::Decision;
 use crate::pipeline::link::Extension;
@@ -10,8 +12,6 @@ use crate::pipeline::link::Failure;
 use crate::pipeline::link::Link;
 use crate::pipeline::link::Output;
 use crate::pipeline::link::Terms;
-use crate::relay::batch::Draft;
-use crate::relay::Batch;
 use crate::wire::websocket::header::Offer;
 use crate::wire::websocket::CloseCode;
 use crate::wire::websocket::Piece;

@@ -1,9 +1,9 @@
 //! A batch with messages left out, put in, or put together again: copied only from the first change on that needs it.
 
 use super::CONTROL;
+use crate::batch::Batch;
+use crate::batch::Draft;
 use crate::pipeline::link::Output;
-use crate::relay::batch::Draft;
-use crate::relay::Batch;
 use crate::wire::websocket::Piece;
 
 /// What becomes of a batch while its pieces are looked at in order.

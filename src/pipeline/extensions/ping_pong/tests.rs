@@ -5,6 +5,7 @@ mod model;
 use std::time::Duration;
 
 use super::*;
+use crate::batch::Draft;
 use crate::pipeline::extensions::harness::assert_bare_offers_only;
 use crate::pipeline::extensions::harness::batches;
 use crate::pipeline::extensions::harness::binary;
@@ -16,7 +17,6 @@ use crate::pipeline::extensions::harness::Driver;
 use crate::pipeline::extensions::harness::Message;
 use crate::pipeline::extensions::harness::WAYS;
 use crate::pipeline::extensions::vectors;
-use crate::relay::batch::Draft;
 
 const ESCAPE_FRAME: &str = "\x01\x01\x01\x02";
 const PING_FRAME: &str = "\x01\x01\x01\x02\x09\x00";

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use tokio::io::AsyncWrite;
 
+use crate::batch::Batch;
 use crate::credit::Window;
-use crate::relay::batch::Batch;
 
 /// A queue of bytes for one socket.
 #[derive(Debug, Default)]
