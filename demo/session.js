@@ -26,6 +26,7 @@ const closeCodes = new Map([
   [4108, ["a message was lost, repeated or overtaken on its way", false]],
   [4109, ["the gateway's answer in the extended handshake makes no sense", false]],
   [4110, ["no credentials were given", false]],
+  [4111, ["this page took its messages too slowly", true]],
 ])
 
 /** Tells what a close code means: `{ meaning, again }`. */

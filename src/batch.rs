@@ -91,6 +91,11 @@ impl Batch {
         &self.buffer.bytes[self.start..self.end]
     }
 
+    /// The bytes, for changes in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer.bytes[self.start..self.end]
+    }
+
     /// Forgets the first `count` bytes.
     pub fn advance(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);

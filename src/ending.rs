@@ -22,6 +22,8 @@ pub enum Ending {
     ClientSilent,
     /// The client took no byte within the write stall limit while bytes waited for it.
     ClientStalled,
+    /// The client took deliveries so slowly that more waited for it than a shared broker connection may keep for one.
+    ClientSlow,
     /// The client did not finish its AMQP login in time.
     LoginTimeout,
     /// The client did not finish its part of the extended handshake in time.
@@ -112,12 +114,13 @@ impl By {
 
 impl Ending {
     /// Every pair of labels an ending can have; metrics show each of them from the start.
-    pub const LABELS: [(&'static str, &'static str); 28] = [
+    pub const LABELS: [(&'static str, &'static str); 29] = [
         ("client", "closed"),
         ("client", "amqp_closed"),
         ("client", "lost"),
         ("client", "silent"),
         ("client", "stalled"),
+        ("client", "slow"),
         ("client", "login_timeout"),
         ("client", "handshake_timeout"),
         ("client", "handshake_malformed"),
@@ -151,6 +154,7 @@ impl Ending {
             | Self::ClientLost(_)
             | Self::ClientSilent
             | Self::ClientStalled
+            | Self::ClientSlow
             | Self::LoginTimeout
             | Self::HandshakeTimeout
             | Self::HandshakeMalformed(_)
@@ -180,6 +184,7 @@ impl Ending {
             Self::ClientLost(_) | Self::BrokerLost(_) => "lost",
             Self::ClientSilent => "silent",
             Self::ClientStalled => "stalled",
+            Self::ClientSlow => "slow",
             Self::LoginTimeout | Self::BrokerLoginTimeout => "login_timeout",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HandshakeMalformed(_) => "handshake_malformed",
@@ -242,6 +247,7 @@ impl fmt::Display for Ending {
             Self::ClientLost(how) => write!(f, "the client's socket {how}"),
             Self::ClientSilent => f.write_str("the client answered no ping"),
             Self::ClientStalled => f.write_str("the client stopped reading"),
+            Self::ClientSlow => f.write_str("the client took its deliveries too slowly"),
             Self::LoginTimeout => f.write_str("the client did not finish its AMQP login in time"),
             Self::HandshakeTimeout => {
                 f.write_str("the client did not finish the extended handshake in time")

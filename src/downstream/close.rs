@@ -21,6 +21,7 @@ pub fn close(ending: &Ending) -> Close {
         Ending::ClientLost(_) => (None, true),
         Ending::ClientSilent => (Some(CLIENT_SILENT), true),
         Ending::ClientStalled => (Some(CLIENT_STALLED), true),
+        Ending::ClientSlow => (Some(CLIENT_SLOW), true),
         Ending::LoginTimeout => (Some(LOGIN_TIMEOUT), true),
         Ending::HandshakeTimeout => (Some(HANDSHAKE_TIMEOUT), true),
         Ending::HandshakeMalformed(_) => (Some(CloseCode::PROTOCOL_ERROR), false),
@@ -73,6 +74,7 @@ const HANDSHAKE_TIMEOUT: CloseCode = CloseCode(4104);
 const LOGIN_REFUSED: CloseCode = CloseCode(4105);
 const FORBIDDEN: CloseCode = CloseCode(4106);
 const EXTENSION_REQUIRED: CloseCode = CloseCode(4107);
+const CLIENT_SLOW: CloseCode = CloseCode(4111);
 
 /// The one reply code of a broker that asks for a new attempt (AMQP 0-9-1, 1.2).
 const CONNECTION_FORCED: u16 = 320;
@@ -92,6 +94,7 @@ mod tests {
             Ending::ClientLost(text()),
             Ending::ClientSilent,
             Ending::ClientStalled,
+            Ending::ClientSlow,
             Ending::LoginTimeout,
             Ending::HandshakeTimeout,
             Ending::HandshakeMalformed(text()),

@@ -36,6 +36,7 @@ pub fn reply(ending: &Ending) -> Option<(ReplyCode, String, (u16, u16))> {
             ))
         }
         Ending::ClientSilent
+        | Ending::ClientSlow
         | Ending::LoginTimeout
         | Ending::BrokerLost(_)
         | Ending::BrokerLoginTimeout

@@ -97,6 +97,12 @@ impl Upstream {
         })
     }
 
+    /// Takes note that an open connection to a broker (its [`BrokerUri::name`]) was lost without anybody's wish.
+    pub fn note_lost(&self, _broker: &str) {}
+
+    /// Takes note that a broker holds publishers back (connection.blocked), or no longer does.
+    pub fn note_blocked(&self, _broker: &str, _is_blocked: bool) {}
+
     pub(super) fn config(&self) -> &Config {
         &self.0.config
     }

@@ -9,6 +9,7 @@ mod evidence;
 pub mod metrics;
 pub mod probe;
 mod proxy_protocol;
+pub mod runtime;
 pub mod socket;
 pub mod tls;
 
