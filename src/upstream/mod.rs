@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod probe;
 mod proxy_protocol;
 pub mod runtime;
+pub mod shared;
 pub mod socket;
 pub mod tls;
 
