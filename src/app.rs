@@ -42,6 +42,7 @@ use crate::pipeline::Catalogue;
 use crate::relay;
 use crate::relay::connection;
 use crate::upstream;
+use crate::upstream::Brokers;
 use crate::upstream::Readiness;
 use crate::upstream::Upstream;
 use crate::web;
@@ -96,6 +97,7 @@ struct Parts {
     drain: drain::Watch,
     certificates: Option<Arc<CertificateStore>>,
     upstreams: Vec<(String, Upstream)>,
+    brokers: Brokers,
     draining: IntGauge,
     library: Option<Library>,
 }
@@ -113,7 +115,7 @@ impl Parts {
         let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
-        let upstream_metrics = upstream::Metrics::register(&registry)?;
+        let brokers = Brokers::new(upstream::Metrics::register(&registry)?);
         let certificates = match &settings.listen.tls {
             Some(tls) => Some(
                 CertificateStore::load(tls)
@@ -127,8 +129,8 @@ impl Parts {
             let backend = match service.kind {
                 Kind::Echo => Backend::Echo,
                 Kind::Amqp => {
-                    let upstream = Upstream::new(&service.upstream, upstream_metrics.clone())
-                        .map_err(|text| {
+                    let upstream =
+                        Upstream::among(&brokers, &service.upstream).map_err(|text| {
                             let name = &service.name;
                             StartError::Configuration(format!("services.{name}.upstream.{text}"))
                         })?;
@@ -177,6 +179,7 @@ impl Parts {
             drain,
             certificates,
             upstreams,
+            brokers,
             draining,
             library,
         })
@@ -229,7 +232,9 @@ async fn serve(
         registry: parts.registry.clone(),
         sessions: Arc::clone(&parts.gate.sessions),
         drain: parts.drain.clone(),
-        brokers: parts.upstreams.iter().map(readiness).collect(),
+        services: parts.upstreams.iter().map(readiness).collect(),
+        brokers: parts.brokers.clone(),
+        ready_while_blocked: settings.admin.ready_while_blocked,
         draining: parts.draining.clone(),
     };
     let public = listener.serve(public, settings.listen.workers)?;

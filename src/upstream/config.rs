@@ -12,20 +12,33 @@ use serde::Serializer;
 pub use uri::BrokerUri;
 pub use uri::Scheme;
 
+use crate::upstream::backoff::Terms;
+
 mod uri;
 
 /// The brokers of one service, and how they are reached and logged in to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Brokers, tried in order. At least one.
+    /// Brokers. At least one.
     pub uris: Vec<BrokerUri>,
     /// How sessions share broker sockets.
     pub connections: Connections,
+    /// Which broker a session tries first.
+    pub broker_order: BrokerOrder,
     /// Time for name resolution, TCP, TLS and the broker's first bytes, all URIs together. Longer
     /// than zero, at most one hour.
     #[serde(with = "humantime_serde")]
     pub connect_deadline: Duration,
+    /// Connects within any second, over all brokers of the service; 0 means no limit.
+    pub connects_per_second: u32,
+    /// How long a broker is passed over after a failure; doubled by each further one. Longer than
+    /// zero.
+    #[serde(with = "humantime_serde")]
+    pub backoff: Duration,
+    /// How long it is passed over at most. At least `backoff`, at most one hour.
+    #[serde(with = "humantime_serde")]
+    pub backoff_max: Duration,
     /// Whose login reaches the broker.
     pub login: LoginMode,
     /// The user with [`LoginMode::Service`]; default: that of the URI.
@@ -50,7 +63,11 @@ impl Default for Config {
         Self {
             uris: vec![BrokerUri::local()],
             connections: Connections::default(),
+            broker_order: BrokerOrder::default(),
             connect_deadline: Duration::from_secs(5),
+            connects_per_second: 200,
+            backoff: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(10),
             login: LoginMode::default(),
             user: None,
             password: None,
@@ -77,8 +94,25 @@ impl Config {
         if self.connect_deadline > DEADLINE_MAX {
             return Err("connect_deadline: must be at most one hour".to_owned());
         }
+        if self.backoff.is_zero() {
+            return Err("backoff: must be longer than zero".to_owned());
+        }
+        if self.backoff_max < self.backoff {
+            return Err("backoff_max: must be at least backoff".to_owned());
+        }
+        if self.backoff_max > DEADLINE_MAX {
+            return Err("backoff_max: must be at most one hour".to_owned());
+        }
         self.validate_login()?;
         self.validate_tls()
+    }
+
+    /// How long a broker is passed over after failures.
+    pub fn backoff_terms(&self) -> Terms {
+        Terms {
+            first: self.backoff,
+            most: self.backoff_max,
+        }
     }
 
     /// The user and the password that the gateway writes into the login at this broker; none if the
@@ -178,6 +212,17 @@ impl TryFrom<String> for Connections {
             _ => Err("connections: must be \"dedicated\""),
         }
     }
+}
+
+/// Which of several brokers a session tries first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BrokerOrder {
+    /// The first that is named.
+    #[default]
+    First,
+    /// Another than the one before it.
+    Rotate,
 }
 
 /// Whose AMQP login reaches the broker.

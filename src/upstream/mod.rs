@@ -1,12 +1,16 @@
 //! The broker's side: which brokers a service has, how one of them is reached within the deadline,
 //! and whether one is reachable now. Knows nothing of sessions, and of AMQP only the first bytes.
 
+pub mod backoff;
+pub mod brokers;
 pub mod config;
 pub mod connect;
 mod dial;
 pub mod error;
 mod evidence;
 pub mod metrics;
+pub mod order;
+pub mod pace;
 pub mod probe;
 mod proxy_protocol;
 pub mod runtime;
@@ -14,6 +18,8 @@ pub mod shared;
 pub mod socket;
 pub mod tls;
 
+pub use brokers::Broker;
+pub use brokers::Brokers;
 pub use config::BrokerUri;
 pub use config::Config;
 pub use config::Secret;

@@ -108,7 +108,7 @@ impl Upstream {
             client: None,
             gateway: None,
         };
-        let Answered { socket, .. } = self.try_brokers(ask, None).await?;
+        let Answered { socket, .. } = self.try_brokers(ask).await?;
         leave(socket).await;
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Upstream {
             client: None,
             gateway: None,
         };
-        let Answered { socket, first, uri } = self.try_brokers(ask, None).await?;
+        let Answered { socket, first, uri } = self.try_brokers(ask).await?;
         let mut conversation = Conversation {
             socket,
             received: first,
@@ -129,7 +129,18 @@ impl Upstream {
             .await
             .unwrap_or(Err(Failure::Deadline(Step::Answer)));
         leave(conversation.socket).await;
-        talked.map_err(|failure| ConnectError::new(uri.name(), failure, 1))?;
+        let broker = self
+            .brokers()
+            .iter()
+            .find(|broker| broker.name() == uri.name());
+        let result = talked.map_err(|failure| ConnectError::new(uri.name(), failure, 1));
+        if let Some(broker) = broker {
+            match &result {
+                Ok(()) => broker.succeeded(),
+                Err(error) => broker.failed(self.config().backoff_terms(), &error.sentence()),
+            }
+        }
+        result?;
         self.evidence().record(Instant::now());
         Ok(())
     }

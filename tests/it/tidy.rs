@@ -105,6 +105,9 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
             || [
                 "relay/violation",
                 "relay/tally",
+                "upstream/backoff.rs",
+                "upstream/order.rs",
+                "upstream/pace.rs",
                 "downstream/phase",
                 "downstream/address",
                 "upstream/shared/line",
