@@ -298,21 +298,23 @@ impl Gate {
         if let Some(login) = &self.logins[opening.service] {
             let authorization = opening.authorization.as_ref();
             let verdict = match authorization.map(|value| login.read(value.expose())) {
+                None if login.is_asked_by_amqp() => None,
                 None => return Err(without_credentials(login, service, false)),
-                Some(Ok(credentials)) => {
+                Some(Ok(credentials)) => Some(
                     self.check(opening.service, login, credentials, client)
-                        .await
-                }
+                        .await,
+                ),
                 Some(Err(_)) => {
                     self.handshakes.unreadable(&self.names[opening.service]);
-                    Verdict::Refused
+                    Some(Verdict::Refused)
                 }
             };
             principal = match verdict {
-                Verdict::Accepted(principal) => Some(principal),
-                Verdict::Refused => return Err(without_credentials(login, service, true)),
-                Verdict::Forbidden => return Err(Refusal::Forbidden),
-                Verdict::Unavailable => return Err(Refusal::LoginUnavailable),
+                None => None,
+                Some(Verdict::Accepted(principal)) => Some(principal),
+                Some(Verdict::Refused) => return Err(without_credentials(login, service, true)),
+                Some(Verdict::Forbidden) => return Err(Refusal::Forbidden),
+                Some(Verdict::Unavailable) => return Err(Refusal::LoginUnavailable),
             };
         }
         let subprotocol = opening.subprotocol.clone();

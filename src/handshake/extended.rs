@@ -227,6 +227,9 @@ impl Extended {
         // Those of the opening are tried once, or not at all.
         let of_opening = self.authorization.take();
         let Some(authorization) = own.or(of_opening) else {
+            if login.is_asked_by_amqp() {
+                return self.agree(asked, None, context);
+            }
             return Ok(self.challenge(context, false));
         };
         match login.read(authorization.expose()) {

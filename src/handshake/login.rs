@@ -107,6 +107,24 @@ impl Login {
             .read(parameters)
     }
 
+    /// Whether clients may also log in by AMQP, for which the handshakes let them through without credentials.
+    pub fn is_asked_by_amqp(&self) -> bool {
+        self.schemes.iter().any(|scheme| scheme.name() == AMQP)
+    }
+
+    /// The user and the password that AMQP's own login has brought.
+    ///
+    /// # Errors
+    /// If the service does not offer that, or nobody can have this name or password.
+    pub fn read_amqp(&self, name: &str, password: &str) -> Result<Credentials, Unreadable> {
+        if !self.is_asked_by_amqp() {
+            return Err(Unreadable::WrongScheme);
+        }
+        credentials::check_name(name).map_err(|_| Unreadable::Malformed)?;
+        credentials::check_password(password).map_err(|_| Unreadable::Malformed)?;
+        Ok(Credentials::named(AMQP, name, password))
+    }
+
     /// Whether [`verify`](Self::verify) is expensive for these credentials.
     pub fn is_dear(&self, credentials: &Credentials) -> bool {
         let mut schemes = self.schemes.iter();
@@ -142,11 +160,14 @@ impl Login {
     fn challenges_where(&self, wanted: impl Fn(&dyn Scheme) -> bool) -> Vec<String> {
         self.schemes
             .iter()
-            .filter(|scheme| wanted(scheme.as_ref()))
+            .filter(|scheme| scheme.is_asked_by_header() && wanted(scheme.as_ref()))
             .map(|scheme| scheme.challenge(&self.realm))
             .collect()
     }
 }
+
+/// The scheme that no header asks for.
+const AMQP: &str = SchemeName::Amqp.as_str();
 
 /// What becomes of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]

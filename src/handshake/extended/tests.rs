@@ -344,3 +344,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_client_that_may_log_in_by_amqp_is_let_through_without_credentials_and_not_with_wrong_ones() {
+    let (service, login) = service(
+        "name = \"amqp\"\nkind = \"amqp\"\npaths = [\"/\"]\n\
+         login = { users = \"USERS\", schemes = [\"amqp\", \"application-basic\"] }",
+    );
+    let catalogue = catalogue();
+    let context = Context {
+        service: &service,
+        login: login.as_ref(),
+        catalogue: &catalogue,
+        is_draining: false,
+        date: "",
+    };
+    let handshake = || Extended::new(&opening(EXTENDED_HANDSHAKE, None, None), String::new());
+    let step = handshake().message(b"GET / HTTP/1.1\r\n\r\n", &context);
+    let Step::Send(_, Next::Data(agreement)) = step else {
+        panic!("{step:?}");
+    };
+    assert_eq!(agreement.principal, None);
+    let request = b"GET / HTTP/1.1\r\nAuthorization: Basic !\r\n\r\n";
+    let step = handshake().message(request, &context);
+    assert!(matches!(step, Step::Send(_, Next::Credentials)), "{step:?}");
+}

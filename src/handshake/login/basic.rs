@@ -1,4 +1,4 @@
-//! User and password (RFC 7617), asked for by HTTP itself or inside the WebSocket.
+//! User and password (RFC 7617), asked for by HTTP itself or inside the WebSocket, or given by AMQP.
 
 use std::time::Duration;
 
@@ -18,24 +18,37 @@ use super::scheme::quoted;
 use super::scheme::Scheme;
 use super::users::Users;
 
-/// The scheme in one of its two places. The answer is the same in both.
+/// The scheme in one of its places. The answer is the same in all that are asked by a header.
 #[derive(Debug)]
 pub(super) struct Basic {
     name: &'static str,
-    is_of_http: bool,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Inside,
+    Http,
+    Amqp,
 }
 
 impl Basic {
     /// Asked for inside the WebSocket.
     pub(super) fn inside(name: &'static str) -> Self {
-        let is_of_http = false;
-        Self { name, is_of_http }
+        let place = Place::Inside;
+        Self { name, place }
     }
 
     /// Asked for by an HTTP 401 too.
     pub(super) fn of_http(name: &'static str) -> Self {
-        let is_of_http = true;
-        Self { name, is_of_http }
+        let place = Place::Http;
+        Self { name, place }
+    }
+
+    /// Not asked for by a header: AMQP's own login brings it.
+    pub(super) fn of_amqp(name: &'static str) -> Self {
+        let place = Place::Amqp;
+        Self { name, place }
     }
 }
 
@@ -49,15 +62,19 @@ impl Scheme for Basic {
     /// nor ours looks for it.
     fn challenge(&self, realm: &str) -> String {
         let realm = quoted(realm);
-        if self.is_of_http {
+        if self.place == Place::Http {
             format!("Basic charset=\"UTF-8\", realm={realm}")
         } else {
             format!("Application Basic realm={realm}")
         }
     }
 
+    fn is_asked_by_header(&self) -> bool {
+        self.place != Place::Amqp
+    }
+
     fn is_asked_in_opening(&self) -> bool {
-        self.is_of_http
+        self.place == Place::Http
     }
 
     fn is_dear(&self) -> bool {
@@ -65,7 +82,7 @@ impl Scheme for Basic {
     }
 
     fn answers_to(&self, word: &str) -> bool {
-        word.eq_ignore_ascii_case("basic")
+        self.is_asked_by_header() && word.eq_ignore_ascii_case("basic")
     }
 
     fn read(&self, parameters: &str) -> Result<Credentials, Unreadable> {

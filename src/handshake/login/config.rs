@@ -87,15 +87,19 @@ pub enum SchemeName {
     Basic,
     /// A token, asked for inside the WebSocket.
     ApplicationToken,
+    /// User and password in AMQP's own login (connection.start-ok): for clients that know no other. The handshakes then
+    /// let clients without credentials through. Only where the gateway is the AMQP server, on shared connections.
+    Amqp,
 }
 
 impl SchemeName {
     /// The name, as in the configuration.
-    pub fn as_str(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::ApplicationBasic => "application-basic",
             Self::Basic => "basic",
             Self::ApplicationToken => "application-token",
+            Self::Amqp => "amqp",
         }
     }
 
@@ -105,6 +109,7 @@ impl SchemeName {
             Self::ApplicationBasic => Box::new(Basic::inside(self.as_str())),
             Self::Basic => Box::new(Basic::of_http(self.as_str())),
             Self::ApplicationToken => Box::new(Token::inside(self.as_str())),
+            Self::Amqp => Box::new(Basic::of_amqp(self.as_str())),
         }
     }
 }

@@ -16,6 +16,11 @@ pub(super) trait Scheme: Debug + Send + Sync {
     /// The value of `WWW-Authenticate`, with this realm, which is printable ASCII.
     fn challenge(&self, realm: &str) -> String;
 
+    /// Whether there is a challenge, in an HTTP response or one of that shape.
+    fn is_asked_by_header(&self) -> bool {
+        true
+    }
+
     /// Whether clients understand the challenge in a plain HTTP 401.
     fn is_asked_in_opening(&self) -> bool;
 

@@ -169,3 +169,33 @@ proptest! {
         let _ = users::parse_time(&password);
     }
 }
+
+#[test]
+fn what_amqp_brings_is_checked_like_the_rest_and_no_header_asks_for_it() {
+    let login = login(&[SchemeName::Amqp, SchemeName::ApplicationBasic]);
+    assert_eq!(login.challenges(), ["Application Basic realm=\"Smeuse\""]);
+    assert!(login.is_asked_by_amqp());
+    let verdict = |name, password| {
+        let credentials = login.read_amqp(name, password).unwrap();
+        assert!(login.is_dear(&credentials));
+        login.verify_at(&credentials, Duration::ZERO)
+    };
+    assert_eq!(
+        verdict("alice", "geheim"),
+        Verdict::Accepted(principal("alice", "amqp"))
+    );
+    assert_eq!(verdict("alice", "wrong"), Verdict::Refused);
+    assert_eq!(verdict("mallory", "geheim"), Verdict::Refused);
+    assert!(login.read_amqp("a:b", "geheim").is_err());
+    // A header is answered by the other scheme, whatever stands first.
+    let credentials = login.read(&basic("alice:geheim")).unwrap();
+    assert_eq!(credentials.scheme(), "application-basic");
+}
+
+#[test]
+fn amqp_brings_nothing_where_it_is_not_asked() {
+    let login = login(&ALL);
+    assert!(!login.is_asked_by_amqp());
+    let read = login.read_amqp("alice", "geheim").map(|_| ());
+    assert_eq!(read, Err(Unreadable::WrongScheme));
+}
