@@ -51,8 +51,8 @@ pub enum FromClient {
 pub enum ToClient {
     /// Payload bytes, in order. Credit for them was spent on [`Wiring::to_client`].
     Data(Batch),
-    /// The broker has accepted the client's login.
-    LoggedIn,
+    /// The broker, or the gateway in its place, has accepted the client's login: whose, if that is known.
+    LoggedIn(Option<String>),
     /// Answers [`FromClient::Farewell`], with the ending that AMQP itself has come to, if it has.
     Farewell(Option<Ending>),
     /// The relay has found a reason to end the session, and has said all it had to say to the client.

@@ -2,6 +2,9 @@
 //! the gateway writes, and what of the client's answers it does not let through (AMQP 0-9-1 section
 //! 2.2.4).
 
+mod user;
+
+use crate::relay::negotiation::user::claimed_user;
 use crate::relay::splice::Login;
 use crate::relay::splice::Params;
 use crate::relay::splice::Side;
@@ -31,6 +34,8 @@ pub struct Negotiation {
     started: bool,
     challenged: bool,
     offered: Option<Limits>,
+    /// Who the client logs in as, where the login is its own.
+    user: Option<String>,
 }
 
 /// What the client has to send next.
@@ -63,6 +68,7 @@ impl Negotiation {
             started: false,
             challenged: false,
             offered: None,
+            user: None,
         }
     }
 
@@ -79,6 +85,11 @@ impl Negotiation {
         } else {
             Side::Broker
         }
+    }
+
+    /// Who the client has logged in as, where the login is its own and can be read.
+    pub fn take_user(&mut self) -> Option<String> {
+        self.user.take()
     }
 
     /// The largest frame the broker may send as long as frame-max is not agreed.
@@ -183,8 +194,10 @@ impl Negotiation {
     }
 
     /// Writes the service's login in place of the client's, whatever that is.
-    fn start_ok(&self, arguments: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
+    fn start_ok(&mut self, arguments: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
         let Some(Login { user, password }) = &self.params.login else {
+            let start_ok = StartOk::decode(arguments).ok();
+            self.user = start_ok.as_ref().and_then(claimed_user);
             return Ok(None);
         };
         let Ok(start_ok) = StartOk::decode(arguments) else {

@@ -147,7 +147,7 @@ impl Upstream {
     }
 
     /// Takes note that a connection is held back by its broker (connection.blocked), or no longer:
-    /// once it is not any more, or has ended.
+    /// once it is not any more, or has ended. [`Blocked`] does both.
     pub fn note_blocked(&self, broker: &str, is_blocked: bool) {
         self.0.all.named(broker).note_blocked(is_blocked);
     }
@@ -330,6 +330,28 @@ impl Drop for Turn<'_> {
 /// A pace is never left half written.
 fn lock(pace: &Mutex<Pace>) -> std::sync::MutexGuard<'_, Pace> {
     pace.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A connection that its broker holds back; dropped when it no longer does, or when the connection
+/// has ended.
+#[derive(Debug)]
+pub struct Blocked {
+    upstream: Upstream,
+    broker: String,
+}
+
+impl Blocked {
+    /// The broker, by its [`BrokerUri::name`], has said connection.blocked.
+    pub fn new(upstream: Upstream, broker: String) -> Self {
+        upstream.note_blocked(&broker, true);
+        Self { upstream, broker }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.upstream.note_blocked(&self.broker, false);
+    }
 }
 
 impl fmt::Debug for Upstream {

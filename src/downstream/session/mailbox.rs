@@ -111,7 +111,7 @@ impl<S: Socket> Handler<ToClient> for Session<S> {
     fn handle(&mut self, message: ToClient, _: &mut Self::Context) {
         match message {
             ToClient::Data(batch) => self.data_to_client(batch),
-            ToClient::LoggedIn => self.decoder.set_limits(Limits {
+            ToClient::LoggedIn(_) => self.decoder.set_limits(Limits {
                 message_bytes: self.gate.websocket.message_bytes,
                 fragments: self.gate.websocket.fragments.get(),
             }),
