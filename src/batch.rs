@@ -271,7 +271,7 @@ mod tests {
         gathered.extend_from_slice(b"abc");
         let mut batch = Batch::gathered(gathered);
         assert_eq!(batch.bytes(), b"abc");
-        batch.prepend_header(FrameOpcode::BINARY, true);
+        batch.prepend_header(FrameOpcode::Binary, true);
         assert!(batch.bytes().ends_with(b"abc") && batch.len() > 3);
         assert!(Batch::empty().is_empty() && !Batch::empty().append(b"x"));
         assert_eq!(Batch::empty().cost(), 0);
