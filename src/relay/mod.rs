@@ -12,6 +12,7 @@ pub mod farewell;
 pub mod metrics;
 pub mod negotiation;
 pub mod relaying;
+pub mod server;
 pub mod splice;
 pub mod tally;
 pub mod violation;

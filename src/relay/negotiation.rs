@@ -227,51 +227,14 @@ impl Negotiation {
 
     /// Holds the client's limits to what it was offered, by the rules RabbitMQ has.
     fn tune_ok(&self, arguments: &[u8]) -> Result<Limits, Violation> {
-        let Ok(TuneOk {
-            channel_max,
-            frame_max,
-            ..
-        }) = TuneOk::decode(arguments)
-        else {
-            return Err(Violation::malformed_method(
-                TuneOk::ID,
-                "connection.tune-ok",
-            ));
-        };
         // A client that did not wait for connection.tune is held to our limits here, and to the
         // broker's by the broker.
         let offered = self.offered.unwrap_or_else(|| self.lowered(0, 0));
-        let smallest = SMALLEST_FRAME_MAX.min(offered.frame_max);
-        if frame_max != 0 && frame_max < smallest {
-            return Err(not_negotiable(
-                "frame_max",
-                frame_max,
-                "",
-                "lower than the minimum",
-                smallest,
-            ));
-        }
-        if frame_max == 0 || frame_max > offered.frame_max {
-            let most = offered.frame_max;
-            return Err(not_negotiable(
-                "frame_max",
-                frame_max,
-                "",
-                "higher than the maximum",
-                most,
-            ));
-        }
-        if channel_max == 0 || channel_max > offered.channel_max {
-            let detail = if channel_max == 0 { " (no limit)" } else { "" };
-            let (value, most) = (channel_max.into(), offered.channel_max.into());
-            return Err(not_negotiable(
-                "channel_max",
-                value,
-                detail,
-                "higher than the maximum",
-                most,
-            ));
-        }
+        let TuneOk {
+            channel_max,
+            frame_max,
+            ..
+        } = agree(offered, arguments)?;
         Ok(Limits {
             frame_max,
             channel_max,
@@ -335,6 +298,57 @@ impl Negotiation {
             Expects::Nothing => "running",
         }
     }
+}
+
+/// Holds the arguments of connection.tune-ok to the limits that were offered, none of them 0, by the
+/// rules RabbitMQ has.
+///
+/// # Errors
+/// What connection.close has to say.
+pub fn agree(offered: Limits, arguments: &[u8]) -> Result<TuneOk, Violation> {
+    let Ok(tune_ok) = TuneOk::decode(arguments) else {
+        return Err(Violation::malformed_method(
+            TuneOk::ID,
+            "connection.tune-ok",
+        ));
+    };
+    let TuneOk {
+        channel_max,
+        frame_max,
+        ..
+    } = tune_ok;
+    let smallest = SMALLEST_FRAME_MAX.min(offered.frame_max);
+    if frame_max != 0 && frame_max < smallest {
+        return Err(not_negotiable(
+            "frame_max",
+            frame_max,
+            "",
+            "lower than the minimum",
+            smallest,
+        ));
+    }
+    if frame_max == 0 || frame_max > offered.frame_max {
+        let most = offered.frame_max;
+        return Err(not_negotiable(
+            "frame_max",
+            frame_max,
+            "",
+            "higher than the maximum",
+            most,
+        ));
+    }
+    if channel_max == 0 || channel_max > offered.channel_max {
+        let detail = if channel_max == 0 { " (no limit)" } else { "" };
+        let (value, most) = (channel_max.into(), offered.channel_max.into());
+        return Err(not_negotiable(
+            "channel_max",
+            value,
+            detail,
+            "higher than the maximum",
+            most,
+        ));
+    }
+    Ok(tune_ok)
 }
 
 fn not_negotiable(field: &str, value: u32, detail: &str, how: &str, bound: u32) -> Violation {

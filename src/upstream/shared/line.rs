@@ -11,6 +11,9 @@ pub trait Line {
     fn open_channel(&self, client_channel: u16) -> Option<u16>;
 
     /// channel.close-ok has passed in either direction: the connection's channel may be used again.
+    ///
+    /// Where it was the session's to send, it is among the frames that the session hands over next:
+    /// nobody else may get the number before those have been written.
     fn free_channel(&self, channel: u16);
 
     /// What this session may do with a queue.
@@ -41,7 +44,7 @@ pub trait Line {
 pub enum Access {
     /// No session of this connection holds it.
     Free,
-    /// It is exclusively this session's.
+    /// It is exclusively this session's, or claimed by it.
     Mine,
     /// Another session holds it.
     Locked,
