@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::process;
 use std::sync::Arc;
+use std::thread;
 
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
@@ -41,7 +42,11 @@ use crate::pipeline::link::Extension;
 use crate::pipeline::Catalogue;
 use crate::relay;
 use crate::relay::connection;
+use crate::relay::tenant;
 use crate::upstream;
+use crate::upstream::config::Connections;
+use crate::upstream::shared;
+use crate::upstream::shared::Shared;
 use crate::upstream::Brokers;
 use crate::upstream::Readiness;
 use crate::upstream::Upstream;
@@ -116,6 +121,7 @@ impl Parts {
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
         let brokers = Brokers::new(upstream::Metrics::register(&registry)?);
+        let shared_metrics = shared::Metrics::register(&registry)?;
         let certificates = match &settings.listen.tls {
             Some(tls) => Some(
                 CertificateStore::load(tls)
@@ -135,12 +141,7 @@ impl Parts {
                             StartError::Configuration(format!("services.{name}.upstream.{text}"))
                         })?;
                     upstreams.push((service.name.clone(), upstream.clone()));
-                    Backend::Amqp(Arc::new(connection::Service {
-                        upstream,
-                        config: settings.amqp.clone(),
-                        metrics: relays.clone(),
-                        close_deadline: settings.websocket.close_deadline,
-                    }))
+                    relay_to(service, settings, upstream, &relays, &shared_metrics)?
                 }
             };
             backends.push(backend);
@@ -184,6 +185,41 @@ impl Parts {
             library,
         })
     }
+}
+
+/// What stands behind a service that relays to these brokers.
+fn relay_to(
+    service: &handshake::Service,
+    settings: &Settings,
+    upstream: Upstream,
+    metrics: &relay::Metrics,
+    shared_metrics: &shared::Metrics,
+) -> Result<Backend, StartError> {
+    let (config, metrics) = (settings.amqp.clone(), metrics.clone());
+    let close_deadline = settings.websocket.close_deadline;
+    if service.upstream.connections == Connections::Dedicated {
+        return Ok(Backend::Amqp(Arc::new(connection::Service {
+            upstream,
+            config,
+            metrics,
+            close_deadline,
+        })));
+    }
+    let workers = match settings.listen.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let shared = Shared::new(upstream, &service.upstream, workers, shared_metrics.clone());
+    let shared = shared.map_err(|text| {
+        let name = &service.name;
+        StartError::Configuration(format!("services.{name}.upstream.{text}"))
+    })?;
+    Ok(Backend::Shared(Arc::new(tenant::Service {
+        shared,
+        config,
+        metrics,
+        close_deadline,
+    })))
 }
 
 /// The login of each service that has one.

@@ -43,12 +43,15 @@ use crate::handshake::Refusal;
 use crate::handshake::Service;
 use crate::pipeline::Catalogue;
 use crate::relay::connection;
+use crate::relay::tenant;
 
 /// What stands behind a service.
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// RabbitMQ.
     Amqp(Arc<connection::Service>),
+    /// RabbitMQ, on connections that sessions share.
+    Shared(Arc<tenant::Service>),
     /// The client itself.
     Echo,
 }

@@ -351,7 +351,7 @@ fn limits_before_login(gate: &Gate, service: usize) -> Limits {
     let websocket = &gate.websocket;
     Limits {
         message_bytes: match gate.backends[service] {
-            Backend::Amqp(_) => websocket.message_before_login_bytes,
+            Backend::Amqp(_) | Backend::Shared(_) => websocket.message_before_login_bytes,
             Backend::Echo => websocket.message_bytes,
         },
         fragments: websocket.fragments.get(),

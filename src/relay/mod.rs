@@ -15,6 +15,7 @@ pub mod relaying;
 pub mod server;
 pub mod splice;
 pub mod tally;
+pub mod tenant;
 pub mod violation;
 
 use std::any::Any;
@@ -27,6 +28,7 @@ pub use self::config::Config;
 pub use self::connection::Connection;
 pub use self::echo::Echo;
 pub use self::metrics::Metrics;
+pub use self::tenant::Tenant;
 use crate::batch::Batch;
 use crate::credit::Window;
 use crate::ending::Ending;

@@ -9,11 +9,13 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::Serializer;
 
+pub use shared::Shared;
 pub use uri::BrokerUri;
 pub use uri::Scheme;
 
 use crate::upstream::backoff::Terms;
 
+mod shared;
 mod uri;
 
 /// The brokers of one service, and how they are reached and logged in to.
@@ -24,6 +26,8 @@ pub struct Config {
     pub uris: Vec<BrokerUri>,
     /// How sessions share broker sockets.
     pub connections: Connections,
+    /// The settings of [`Connections::Shared`].
+    pub shared: Shared,
     /// Which broker a session tries first.
     pub broker_order: BrokerOrder,
     /// Time for name resolution, TCP, TLS and the broker's first bytes, all URIs together. Longer
@@ -63,6 +67,7 @@ impl Default for Config {
         Self {
             uris: vec![BrokerUri::local()],
             connections: Connections::default(),
+            shared: Shared::default(),
             broker_order: BrokerOrder::default(),
             connect_deadline: Duration::from_secs(5),
             connects_per_second: 200,
@@ -103,6 +108,15 @@ impl Config {
         if self.backoff_max > DEADLINE_MAX {
             return Err("backoff_max: must be at most one hour".to_owned());
         }
+        self.shared
+            .validate()
+            .map_err(|text| format!("shared.{text}"))?;
+        if self.connections == Connections::Shared && self.login != LoginMode::Service {
+            return Err(
+                "connections: \"shared\" needs login = \"service\", because one login serves many clients"
+                    .to_owned(),
+            );
+        }
         self.validate_login()?;
         self.validate_tls()
     }
@@ -137,6 +151,11 @@ impl Config {
         self.vhost.as_deref().or(of_uri).map(str::to_owned)
     }
 
+    /// Whether a token takes the place of user and password.
+    fn has_token(&self) -> bool {
+        self.connections == Connections::Shared && self.shared.token_file.is_some()
+    }
+
     fn login_parts<'a>(&'a self, uri: &'a BrokerUri) -> (Option<&'a str>, Option<&'a Secret>) {
         let user = self.user.as_deref().or_else(|| uri.user());
         let password = self.password.as_ref().or_else(|| uri.password());
@@ -162,6 +181,7 @@ impl Config {
                     }
                 }
             }
+            LoginMode::Service if self.has_token() => {}
             LoginMode::Service => {
                 for uri in &self.uris {
                     let (user, password) = self.login_parts(uri);
@@ -200,6 +220,8 @@ pub enum Connections {
     /// One broker socket per session.
     #[default]
     Dedicated,
+    /// Many sessions on one broker connection of the service's account.
+    Shared,
 }
 
 impl TryFrom<String> for Connections {
@@ -208,8 +230,8 @@ impl TryFrom<String> for Connections {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         match text.as_str() {
             "dedicated" => Ok(Self::Dedicated),
-            "shared" => Err("connections: \"shared\" is not available yet; use \"dedicated\""),
-            _ => Err("connections: must be \"dedicated\""),
+            "shared" => Ok(Self::Shared),
+            _ => Err("connections: must be \"dedicated\" or \"shared\""),
         }
     }
 }

@@ -33,6 +33,7 @@ impl<S: Socket> Session<S> {
     fn login_deadline(&self) -> Duration {
         match &self.gate.backends[self.service] {
             Backend::Amqp(service) => service.config.login_deadline,
+            Backend::Shared(service) => service.config.login_deadline,
             Backend::Echo => Duration::MAX,
         }
     }

@@ -61,7 +61,7 @@ impl<L: Line> Case<'_, L> {
             self.declare_value(table)?;
         }
         self.has_room()?;
-        if claimed {
+        if claimed || (exclusive && !passive && queue.is_empty()) {
             self.line.claim_queue(queue);
         }
         let lasting = durable && !exclusive && !auto_delete;

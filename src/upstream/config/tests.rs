@@ -285,7 +285,7 @@ fn impossible_settings_are_named() {
 #[test]
 fn what_is_not_a_setting_is_refused_with_the_reason() {
     for (toml, reason) in [
-        ("connections = 'shared'", "not available yet"),
+        ("connections = 'shared'", "needs login"),
         ("connections = 'both'", "dedicated"),
         ("login = 'both'", "service"),
         ("proxy_protocol = 'v3'", "v2"),

@@ -19,7 +19,8 @@ pub trait Line {
     /// What this session may do with a queue.
     fn queue_access(&self, queue: &[u8]) -> Access;
 
-    /// A declare of this named queue as exclusive is on its way.
+    /// A declare of this queue as exclusive is on its way; an empty name is one that the broker will
+    /// give.
     fn claim_queue(&self, queue: &[u8]);
 
     /// The broker has declared the queue as exclusive for this session. Settles a claim, if the
