@@ -197,7 +197,7 @@ impl<L: Line> Case<'_, L> {
                             }
                             _ => None,
                         });
-                self.line.queue_kind(&name).or(declared.flatten())
+                self.line.queue_kind(&name).or_else(|| declared.flatten())
             }
         }
     }

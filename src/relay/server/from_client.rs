@@ -46,7 +46,7 @@ impl Server {
                     *batch = Batch::empty();
                     return Pause::No;
                 }
-                State::Closed => {
+                State::Refused | State::Closed => {
                     *batch = Batch::empty();
                     return Pause::Over;
                 }
@@ -142,10 +142,18 @@ impl Server {
             self.state = State::Closed;
             return Pause::Over;
         }
-        self.forget();
         out.refusals.push(refusal.rule);
-        out.violation = Some(*refusal.violation);
+        self.violated(*refusal.violation, out);
         Pause::Over
+    }
+}
+
+impl Server {
+    /// The client has lost its connection, and is to be told so.
+    pub(super) fn violated(&mut self, violation: Violation, out: &mut Output) {
+        self.state = State::Refused;
+        self.forget();
+        out.violation = Some(violation);
     }
 }
 

@@ -161,6 +161,8 @@ enum State {
     Open,
     /// The client has closed; the place is being given up.
     Leaving,
+    /// There is a violation that the client is still to be told of.
+    Refused,
     /// The gateway has closed; nothing but the answer counts.
     ExpectCloseOk,
     Closed,
@@ -222,7 +224,7 @@ impl Server {
             },
             State::Open => Phase::Open,
             State::Leaving => Phase::Closing { by: Side::Client },
-            State::ExpectCloseOk => Phase::Closing { by: Side::Broker },
+            State::Refused | State::ExpectCloseOk => Phase::Closing { by: Side::Broker },
             State::Closed => Phase::Closed,
         }
     }

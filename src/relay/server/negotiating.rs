@@ -64,7 +64,7 @@ impl Server {
             }
             Err(Denied) => {
                 self.client.denied = true;
-                out.violation = Some(login::denied(mechanism));
+                self.violated(login::denied(mechanism), out);
             }
         }
     }

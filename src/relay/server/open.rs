@@ -171,6 +171,7 @@ impl Server {
                 }
                 Err(refusal) => {
                     if let Some(message) = adjacent.take() {
+                        // It goes no further, whole or not.
                         run.take_back(message.start);
                     }
                     if refusal.scope == Scope::Connection {
@@ -186,18 +187,15 @@ impl Server {
             out.tally.frames_from_client = out.tally.frames_from_client.wrapping_add(1);
             at = end;
             if self.gathered > self.gathered_max() {
-                let explanation = "too many bytes in messages that are not complete";
-                let refusal = Refusal::connection(
-                    Rule::PublishMemory,
-                    ReplyCode::RESOURCE_ERROR,
-                    explanation,
-                    MethodId::BASIC_PUBLISH.into(),
-                );
-                return self.refuse_scan(refusal, run, at, batch, out);
+                // Found again below.
+                break Pause::No;
             }
         };
         if let Some(message) = adjacent {
             self.set_aside(message, &mut run, at, batch);
+        }
+        if self.gathered > self.gathered_max() {
+            return self.refuse_scan(too_much_at_once(), run, at, batch, out);
         }
         let mut consumed = at;
         if pause == Pause::No && at < batch.len() {
@@ -332,6 +330,16 @@ impl Server {
         self.say(&close(number), out);
         to_broker
     }
+}
+
+#[cold]
+fn too_much_at_once() -> Refusal {
+    Refusal::connection(
+        Rule::PublishMemory,
+        ReplyCode::RESOURCE_ERROR,
+        "too many bytes in messages that are not complete",
+        MethodId::BASIC_PUBLISH.into(),
+    )
 }
 
 /// Writes the connection's channel number into a frame.

@@ -40,6 +40,8 @@ enum Goes {
 
 impl Server {
     /// Takes whole frames from the shared connection, with the client's channel numbers.
+    ///
+    /// There may be a violation in the output afterwards: a client that settles nothing.
     pub fn to_client<L: Line>(&mut self, mut batch: Batch, line: &L, out: &mut Output) {
         if !is_open(self.state) {
             return;
@@ -58,7 +60,7 @@ impl Server {
             let Some(payload) = rest.get(HEADER_SIZE..size - 1) else {
                 break;
             };
-            let goes = self.from_broker(header, payload, line, out);
+            let goes = self.broker_frame(header, payload, line, out);
             let end = at + size;
             if goes != Goes::Nowhere {
                 frames += 1;
@@ -323,9 +325,6 @@ impl Server {
     /// More deliveries that a client has not settled than are followed.
     #[cold]
     fn too_much(&mut self, out: &mut Output) {
-        if out.violation.is_some() {
-            return;
-        }
         let refusal = Refusal::connection(
             Rule::Bookkeeping,
             ReplyCode::RESOURCE_ERROR,
@@ -333,7 +332,7 @@ impl Server {
             (0, 0),
         );
         out.refusals.push(refusal.rule);
-        out.violation = Some(*refusal.violation);
+        self.violated(*refusal.violation, out);
     }
 }
 

@@ -185,6 +185,7 @@ impl Bench {
         assert_eq!(self.send(&method(number, 20, 10, b"\0")), Pause::No);
         self.broker(&method(number, 20, 11, &[0; 4]));
         self.take();
+        self.out.tally = Tally::default();
     }
 
     /// The client sends; what was left over before goes first.

@@ -18,7 +18,7 @@ mod reference {
     #[derive(Debug)]
     pub(super) enum Tree {
         Leaf,
-        Branch(#[allow(dead_code, reason = "built, not read")] Vec<Tree>),
+        Branch(#[allow(dead_code, reason = "built, not read")] Vec<Self>),
     }
 
     fn take(bytes: &mut Vec<u8>, count: usize) -> Option<Vec<u8>> {
@@ -158,7 +158,7 @@ proptest! {
     ) {
         let mut fields = fields;
         if let Some((place, byte)) = noise {
-            if let Some(found) = fields.iter_mut().nth(place % 64) {
+            if let Some(found) = fields.get_mut(place % 64) {
                 *found = byte;
             }
         }
