@@ -15,7 +15,7 @@ use crate::pipeline::link::SignOfLife;
 
 impl<S: Socket> Session<S> {
     fn view(&self) -> View {
-        let speaks_amqp = matches!(self.gate.backends[self.service], Backend::Amqp(_));
+        let speaks_amqp = !matches!(self.gate.backends[self.service], Backend::Echo);
         View {
             open: self.phase.ending().is_none(),
             paused: self.from_client.is_exhausted() || self.answers_wait(),

@@ -221,7 +221,7 @@ impl State {
             return window.return_bytes(bytes);
         }
         self.metrics
-            .from_client(count_frames(frames.bytes()), frames.len());
+            .sent(count_frames(frames.bytes()), frames.len());
         self.queue(seat, frames, bytes);
     }
 

@@ -112,7 +112,7 @@ impl Crossing {
         let bytes = self.runs.iter().map(|(_, run)| run.len()).sum();
         let frames = self.frames.saturating_sub(self.lapin.len() as u64);
         if bytes > 0 {
-            metrics.to_client(frames, bytes);
+            metrics.received(frames, bytes);
         }
     }
 

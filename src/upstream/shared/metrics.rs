@@ -131,12 +131,12 @@ impl Metrics {
         self.sessions.observe(seated as f64);
     }
 
-    pub(super) fn from_client(&self, frames: u64, bytes: usize) {
+    pub(super) fn sent(&self, frames: u64, bytes: usize) {
         self.frames_from_client.inc_by(frames);
         self.bytes_from_client.inc_by(bytes as u64);
     }
 
-    pub(super) fn to_client(&self, frames: u64, bytes: usize) {
+    pub(super) fn received(&self, frames: u64, bytes: usize) {
         self.frames_to_client.inc_by(frames);
         self.bytes_to_client.inc_by(bytes as u64);
     }

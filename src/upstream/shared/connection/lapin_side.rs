@@ -140,8 +140,15 @@ impl LapinSide {
         if let Some(why) = &self.why {
             return Err(loss(why.clone()));
         }
-        self.poll_write(cx)?;
-        self.poll_read(tuning, cx)
+        let moved = self
+            .poll_write(cx)
+            .and_then(|()| self.poll_read(tuning, cx));
+        if self.opened {
+            moved
+        } else {
+            // Why it gives up it says a moment later.
+            Ok(())
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Loss> {
