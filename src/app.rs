@@ -23,6 +23,8 @@ use tracing::warn;
 use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
+use crate::control;
+use crate::control::Control;
 use crate::downstream;
 use crate::downstream::checker::Checker;
 use crate::downstream::gate::Backend;
@@ -98,6 +100,7 @@ struct Parts {
     certificates: Option<Arc<CertificateStore>>,
     upstreams: Vec<(String, Upstream)>,
     brokers: Brokers,
+    control: Control,
     draining: IntGauge,
     library: Option<Library>,
 }
@@ -110,12 +113,16 @@ impl Parts {
             .services
             .iter()
             .map(|service| service.name.as_str());
-        let metrics = downstream::Metrics::register(&registry, names)?;
+        let brokers = Brokers::new(upstream::Metrics::register(&registry)?);
+        let control_metrics = control::Metrics::register(&registry)?;
+        let control = Control::new(&settings.control, &brokers, control_metrics)
+            .map_err(|text| StartError::Configuration(format!("control.{text}")))?;
+        let events = control.events();
+        let metrics = downstream::Metrics::register(&registry, names)?.telling(events.clone());
         let handshakes = handshake::Metrics::register(&registry)?;
         let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
-        let brokers = Brokers::new(upstream::Metrics::register(&registry)?);
         let certificates = match &settings.listen.tls {
             Some(tls) => Some(
                 CertificateStore::load(tls)
@@ -170,6 +177,7 @@ impl Parts {
             proxies: settings.proxies.clone(),
             drain: drain.clone(),
             metrics,
+            events,
             handshakes,
             unheard: OncePerSecond::default(),
         });
@@ -180,6 +188,7 @@ impl Parts {
             certificates,
             upstreams,
             brokers,
+            control,
             draining,
             library,
         })
@@ -239,6 +248,7 @@ async fn serve(
     };
     let public = listener.serve(public, settings.listen.workers)?;
     let private = admin.serve(private)?;
+    let control = parts.control.start(Arc::clone(&parts.gate.sessions) as _)?;
     let handles = [public.handle(), private.handle()];
     actix_rt::spawn(watch_server("public", public));
     actix_rt::spawn(watch_server("admin", private));
@@ -252,6 +262,7 @@ async fn serve(
         reload(&parts, &on_reload, &log);
     }
     drain(&parts, &mut signals).await;
+    control.finish().await;
     for handle in handles {
         handle.stop(false).await;
     }
@@ -292,6 +303,9 @@ fn reload(
         failures.extend(certificates.reload().err());
     }
     for (_, upstream) in &parts.upstreams {
+        failures.extend(upstream.reload().err());
+    }
+    if let Some(upstream) = parts.control.upstream() {
         failures.extend(upstream.reload().err());
     }
     for (name, login) in parts.gate.names.iter().zip(&parts.gate.logins) {

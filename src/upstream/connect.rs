@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::time::Instant;
 
 use tokio::time::sleep_until;
@@ -28,12 +29,13 @@ use crate::upstream::order::Choice;
 use crate::upstream::order::Tour;
 use crate::upstream::pace::Pace;
 use crate::upstream::socket::Socket;
+use crate::upstream::watch::Watch;
 
 /// The brokers of one service. Clones share everything.
 #[derive(Clone)]
 pub struct Upstream(Arc<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     config: Config,
     dialer: Dialer,
     /// What all services know of the brokers.
@@ -64,7 +66,7 @@ impl Upstream {
     /// As [`Self::new`].
     pub fn among(all: &Brokers, config: &Config) -> Result<Self, String> {
         let per_second = config.connects_per_second;
-        Ok(Self(Arc::new(Shared {
+        let upstream = Self(Arc::new(Shared {
             dialer: Dialer::new(config)?,
             brokers: config
                 .uris
@@ -76,7 +78,17 @@ impl Upstream {
             pace: (per_second > 0).then(|| Mutex::new(Pace::new(per_second))),
             config: config.clone(),
             evidence: Evidence::default(),
-        })))
+        }));
+        for (index, broker) in upstream.0.brokers.iter().enumerate() {
+            if upstream.account(index).is_some() {
+                broker.watch_with(Watch::new(Arc::downgrade(&upstream.0), index));
+            }
+        }
+        Ok(upstream)
+    }
+
+    pub(super) fn from_weak(shared: &Weak<Shared>) -> Option<Self> {
+        shared.upgrade().map(Self)
     }
 
     /// Reads the TLS files again, for the sockets to come.
@@ -155,6 +167,11 @@ impl Upstream {
     /// The brokers of this service, in the order of its URIs.
     pub fn brokers(&self) -> &[Arc<Broker>] {
         &self.0.brokers
+    }
+
+    /// A connection of the gateway's own was lost.
+    pub(super) fn lost_own(&self, broker: &Arc<Broker>, detail: &str) {
+        broker.failed(self.0.config.backoff_terms(), detail);
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -259,7 +276,7 @@ impl Upstream {
         Err(failed.unwrap_or_else(nobody))
     }
 
-    async fn dial(
+    pub(super) async fn dial(
         &self,
         index: usize,
         ask: &Ask,
@@ -277,7 +294,7 @@ impl Upstream {
         }
     }
 
-    fn tour(&self) -> Tour {
+    pub(super) fn tour(&self) -> Tour {
         let first = match self.0.config.broker_order {
             BrokerOrder::First => 0,
             BrokerOrder::Rotate => self.0.tours.fetch_add(1, Ordering::Relaxed),
@@ -306,7 +323,7 @@ impl Upstream {
 }
 
 /// A valid configuration names a broker, so this is never said.
-fn nobody() -> ConnectError {
+pub(super) fn nobody() -> ConnectError {
     ConnectError::new("(none)".to_owned(), Failure::Refused, 0)
 }
 
