@@ -218,6 +218,11 @@ impl Broker {
         }
     }
 
+    /// Whether the gateway finds out by itself when it is back.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::SeqCst)
+    }
+
     /// Nobody watches it any more.
     pub(super) fn is_watched_no_more(&self) {
         self.is_watched.store(false, Ordering::SeqCst);

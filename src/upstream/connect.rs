@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use tokio::time::sleep_until;
 
+use crate::upstream::backoff::Standing;
 use crate::upstream::brokers::Broker;
 use crate::upstream::brokers::Brokers;
 use crate::upstream::config::BrokerOrder;
@@ -193,7 +194,17 @@ impl Upstream {
         loop {
             let sooner = shared.all.sooner();
             let now = Instant::now();
-            match tour.next(|index| shared.brokers[index].standing(now)) {
+            let standing = |index: usize| shared.brokers[index].standing(now);
+            // Where the gateway finds out by itself, no session need try a broker that is down if there is another.
+            let cautious = |index: usize| match standing(index) {
+                Standing::Due if shared.brokers[index].is_watched() => Standing::Until(now),
+                standing => standing,
+            };
+            let choice = match tour.next(cautious) {
+                Choice::Wait(..) => tour.next(standing),
+                choice => choice,
+            };
+            match choice {
                 Choice::None => break,
                 Choice::Wait(index, until) => {
                     if until >= end.into_std() {

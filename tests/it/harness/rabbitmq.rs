@@ -64,6 +64,22 @@ impl RabbitMq {
         self.script("revive", &[]);
     }
 
+    /// A signal for a private node, such as STOP, after which its sockets take bytes and nobody answers.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let purpose = self.purpose.as_deref().expect("a private node");
+        let state = package()
+            .join("target")
+            .join(format!("rabbitmq-{purpose}"))
+            .join("state");
+        let state = fs::read_to_string(state).expect("the node's state");
+        let pid = state
+            .lines()
+            .find_map(|line| line.strip_prefix("broker_pid="))
+            .and_then(|pid| pid.parse().ok());
+        super::process::signal(pid.expect("the node's process"), name);
+    }
+
     #[track_caller]
     fn script(&self, command: &str, arguments: &[&str]) {
         let purpose = self.purpose.as_deref().expect("a private node");
