@@ -261,16 +261,17 @@ async fn serve(
     while let Order::Reload = signals.next().await {
         reload(&parts, &on_reload, &log);
     }
-    drain(&parts, &mut signals).await;
-    control.finish().await;
+    if drain(&parts, &mut signals).await {
+        control.finish().await;
+    }
     for handle in handles {
         handle.stop(false).await;
     }
     Ok(())
 }
 
-/// Waits for every session to end by the plan of the drain; a second signal cuts it short.
-async fn drain(parts: &Parts, signals: &mut Signals) {
+/// Waits for every session to end by the plan of the drain; false if a second signal cuts it short.
+async fn drain(parts: &Parts, signals: &mut Signals) -> bool {
     let sessions = &parts.gate.sessions;
     parts.drain.begin();
     info!(sessions = sessions.count(), "draining");
@@ -287,6 +288,7 @@ async fn drain(parts: &Parts, signals: &mut Signals) {
             "drain cut short by a second signal"
         );
     }
+    finished
 }
 
 fn reload(

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::upstream;
 use crate::upstream::config::LoginMode;
+use crate::upstream::config::ProxyProtocol;
 use crate::upstream::config::Tls;
 use crate::upstream::BrokerUri;
 
@@ -20,6 +21,8 @@ pub struct Config {
     /// What TLS towards them needs beyond the platform's roots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// The PROXY protocol towards them, if they want it of everybody.
+    pub proxy_protocol: ProxyProtocol,
     /// What this gateway is called in events and replies; at most 255 bytes. Default: the name of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -38,6 +41,7 @@ impl Default for Config {
         Self {
             uris: Vec::new(),
             tls: None,
+            proxy_protocol: ProxyProtocol::default(),
             name: None,
             events_exchange: None,
             events_queue: 10_000,
@@ -90,6 +94,7 @@ impl Config {
                 .map(|uri| uri.clone().or_vhost("/"))
                 .collect(),
             tls: self.tls.clone(),
+            proxy_protocol: self.proxy_protocol,
             login: LoginMode::Service,
             ..upstream::Config::default()
         }

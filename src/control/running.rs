@@ -151,14 +151,12 @@ async fn run(parts: Arc<Parts>, sessions: Arc<dyn Sessions>, mut stopped: watch:
     let mut pause = FIRST_PAUSE;
     loop {
         let serving = async {
-            let mut own = match parts
-                .upstream
-                .open(&format!("Smeuse {}", parts.gateway))
-                .await
-            {
-                Ok(own) => own,
-                Err(error) => return Err(error.to_string()),
+            let name = format!("Smeuse {}", parts.gateway);
+            let opened = tokio::select! {
+                opened = parts.upstream.open(&name) => opened,
+                () = stop(&mut stopped) => return Ok(()),
             };
+            let mut own = opened.map_err(|error| error.to_string())?;
             let served = serve(&parts, &sessions, &mut own, &mut stopped, &mut pause).await;
             own.close().await;
             served

@@ -32,7 +32,7 @@ pub struct Brokers(Arc<Shared>);
 
 struct Shared {
     by_name: Mutex<BTreeMap<String, Arc<Broker>>>,
-    /// Told whenever a broker may be tried sooner than was said before.
+    /// Told whenever a broker may be tried sooner than was said before, or a trial has failed.
     sooner: Arc<Notify>,
     metrics: Metrics,
 }
@@ -80,7 +80,7 @@ impl Brokers {
         }
     }
 
-    /// Ready when a broker may be tried sooner than was said before this was first polled.
+    /// Ready when a broker may be tried sooner than was said, or a trial has failed, after this was called.
     pub(super) fn sooner(&self) -> Notified<'_> {
         self.0.sooner.notified()
     }
@@ -196,6 +196,9 @@ impl Broker {
         detail.clone_into(&mut health.detail);
         self.count_time(&mut health, now);
         drop(health);
+        if attempt == Attempt::Trial {
+            self.sooner.notify_waiters();
+        }
         if is_news {
             self.metrics.up.set(0);
             warn!(broker = self.name, detail, "broker down");

@@ -201,13 +201,18 @@ impl Upstream {
                 standing => standing,
             };
             let choice = match tour.next(cautious) {
-                Choice::Wait(..) => tour.next(standing),
+                Choice::Wait { .. } => tour.next(standing),
                 choice => choice,
             };
             match choice {
                 Choice::None => break,
-                Choice::Wait(index, until) => {
-                    if until >= end.into_std() {
+                Choice::Wait {
+                    index,
+                    until,
+                    is_on_trial,
+                } => {
+                    let is_too_late = until >= end.into_std() && !is_on_trial;
+                    if is_too_late || now >= end.into_std() {
                         if failed.is_none() {
                             failed = Some(self.not_tried(index, Failure::BackedOff));
                         }
@@ -215,7 +220,7 @@ impl Upstream {
                     }
                     turn = None;
                     tokio::select! {
-                        () = sleep_until(until.into()) => {}
+                        () = sleep_until(end.min(until.into())) => {}
                         () = sooner => {}
                     }
                 }
