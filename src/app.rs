@@ -24,6 +24,8 @@ use tracing::warn;
 use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
+use crate::control;
+use crate::control::Control;
 use crate::downstream;
 use crate::downstream::checker::Checker;
 use crate::downstream::gate::Backend;
@@ -103,6 +105,7 @@ struct Parts {
     certificates: Option<Arc<CertificateStore>>,
     upstreams: Vec<(String, Upstream)>,
     brokers: Brokers,
+    control: Control,
     draining: IntGauge,
     library: Option<Library>,
 }
@@ -115,12 +118,16 @@ impl Parts {
             .services
             .iter()
             .map(|service| service.name.as_str());
-        let metrics = downstream::Metrics::register(&registry, names)?;
+        let brokers = Brokers::new(upstream::Metrics::register(&registry)?);
+        let control_metrics = control::Metrics::register(&registry)?;
+        let control = Control::new(&settings.control, &brokers, control_metrics)
+            .map_err(|text| StartError::Configuration(format!("control.{text}")))?;
+        let events = control.events();
+        let metrics = downstream::Metrics::register(&registry, names)?.telling(events.clone());
         let handshakes = handshake::Metrics::register(&registry)?;
         let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
-        let brokers = Brokers::new(upstream::Metrics::register(&registry)?);
         let shared_metrics = shared::Metrics::register(&registry)?;
         let certificates = match &settings.listen.tls {
             Some(tls) => Some(
@@ -171,6 +178,7 @@ impl Parts {
             proxies: settings.proxies.clone(),
             drain: drain.clone(),
             metrics,
+            events,
             handshakes,
             unheard: OncePerSecond::default(),
         });
@@ -181,6 +189,7 @@ impl Parts {
             certificates,
             upstreams,
             brokers,
+            control,
             draining,
             library,
         })
@@ -275,6 +284,7 @@ async fn serve(
     };
     let public = listener.serve(public, settings.listen.workers)?;
     let private = admin.serve(private)?;
+    let control = parts.control.start(Arc::clone(&parts.gate.sessions) as _)?;
     let handles = [public.handle(), private.handle()];
     actix_rt::spawn(watch_server("public", public));
     actix_rt::spawn(watch_server("admin", private));
@@ -287,15 +297,17 @@ async fn serve(
     while let Order::Reload = signals.next().await {
         reload(&parts, &on_reload, &log);
     }
-    drain(&parts, &mut signals).await;
+    if drain(&parts, &mut signals).await {
+        control.finish().await;
+    }
     for handle in handles {
         handle.stop(false).await;
     }
     Ok(())
 }
 
-/// Waits for every session to end by the plan of the drain; a second signal cuts it short.
-async fn drain(parts: &Parts, signals: &mut Signals) {
+/// Waits for every session to end by the plan of the drain; false if a second signal cuts it short.
+async fn drain(parts: &Parts, signals: &mut Signals) -> bool {
     let sessions = &parts.gate.sessions;
     parts.drain.begin();
     info!(sessions = sessions.count(), "draining");
@@ -312,6 +324,7 @@ async fn drain(parts: &Parts, signals: &mut Signals) {
             "drain cut short by a second signal"
         );
     }
+    finished
 }
 
 fn reload(
@@ -328,6 +341,9 @@ fn reload(
         failures.extend(certificates.reload().err());
     }
     for (_, upstream) in &parts.upstreams {
+        failures.extend(upstream.reload().err());
+    }
+    if let Some(upstream) = parts.control.upstream() {
         failures.extend(upstream.reload().err());
     }
     for (name, login) in parts.gate.names.iter().zip(&parts.gate.logins) {

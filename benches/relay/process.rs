@@ -45,7 +45,8 @@ impl Process {
     }
 
     /// Starts the release gateway with one worker (the floor has one thread), all else as it comes,
-    /// except for the limit per address: here everybody comes from one.
+    /// except for the limit per address, since here everybody comes from one, and the bound on
+    /// connects, since here everybody comes at once.
     pub(crate) fn gateway(upstream: SocketAddr) -> io::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smeuse"));
         for (name, _) in std::env::vars_os() {
@@ -61,6 +62,7 @@ impl Process {
             .env("SMEUSE__LOG__FORMAT", "json")
             .env("SMEUSE__LISTEN__WORKERS", "1")
             .env("SMEUSE__LIMITS__SESSIONS_PER_ADDRESS", "50000")
+            .env("SMEUSE__SERVICES__0__UPSTREAM__CONNECTS_PER_SECOND", "0")
             .current_dir(std::env::temp_dir());
         Self::start(command)
     }

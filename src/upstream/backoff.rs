@@ -20,8 +20,10 @@ pub enum Standing {
     Up,
     /// It has failed, and its time is over: whoever comes first tries it.
     Due,
-    /// It has failed, or is being tried after a failure, and is passed over until then.
+    /// It has failed, and is passed over until then.
     Until(Instant),
+    /// It has failed, and somebody is finding out whether it is back; nobody else need try before then.
+    OnTrial(Instant),
 }
 
 /// What is known against one broker.
@@ -35,6 +37,7 @@ pub struct Backoff {
 struct Failure {
     in_a_row: u32,
     until: Instant,
+    is_tried: bool,
     /// Up to here the time is in `waited`.
     counted: Instant,
 }
@@ -53,8 +56,9 @@ impl Backoff {
     pub fn standing(&self, now: Instant) -> Standing {
         match &self.failure {
             None => Standing::Up,
-            Some(failure) if failure.until > now => Standing::Until(failure.until),
-            Some(_) => Standing::Due,
+            Some(failure) if failure.until <= now => Standing::Due,
+            Some(failure) if failure.is_tried => Standing::OnTrial(failure.until),
+            Some(failure) => Standing::Until(failure.until),
         }
     }
 
@@ -71,6 +75,7 @@ impl Backoff {
             None => Attempt::Ordinary,
             Some(failure) => {
                 failure.until = failure.until.max(now + terms.step(failure.in_a_row));
+                failure.is_tried = true;
                 failure.counted = now;
                 Attempt::Trial
             }
@@ -84,7 +89,8 @@ impl Backoff {
     pub fn failed(&mut self, attempt: Attempt, now: Instant, terms: Terms, random: f64) -> bool {
         self.count(now);
         let was_up = self.failure.is_none();
-        let counts = attempt == Attempt::Trial || !matches!(self.standing(now), Standing::Until(_));
+        let is_free = matches!(self.standing(now), Standing::Up | Standing::Due);
+        let counts = attempt == Attempt::Trial || is_free;
         if counts {
             let in_a_row = match &self.failure {
                 None => 1,
@@ -94,6 +100,7 @@ impl Backoff {
             self.failure = Some(Failure {
                 in_a_row,
                 until: now + time,
+                is_tried: false,
                 counted: now,
             });
         }
@@ -105,6 +112,7 @@ impl Backoff {
         self.count(now);
         if let (Attempt::Trial, Some(failure)) = (attempt, &mut self.failure) {
             failure.until = failure.until.min(now);
+            failure.is_tried = false;
         }
     }
 

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::Instant;
 
@@ -22,6 +24,7 @@ use crate::upstream::backoff::Standing;
 use crate::upstream::backoff::Terms;
 use crate::upstream::metrics::BrokerMetrics;
 use crate::upstream::metrics::Metrics;
+use crate::upstream::watch::Watch;
 
 /// Every broker that the services name, by its `host:port`. Clones share everything.
 #[derive(Clone)]
@@ -29,7 +32,7 @@ pub struct Brokers(Arc<Shared>);
 
 struct Shared {
     by_name: Mutex<BTreeMap<String, Arc<Broker>>>,
-    /// Told whenever a broker may be tried sooner than was said before.
+    /// Told whenever a broker may be tried sooner than was said before, or a trial has failed.
     sooner: Arc<Notify>,
     metrics: Metrics,
 }
@@ -54,6 +57,10 @@ impl Brokers {
                 blocked: AtomicUsize::new(0),
                 metrics: self.0.metrics.of_broker(name),
                 sooner: Arc::clone(&self.0.sooner),
+                watch: OnceLock::new(),
+                is_watched: AtomicBool::new(false),
+                own: AtomicUsize::new(0),
+                down: Notify::new(),
             })
         });
         Arc::clone(broker)
@@ -73,7 +80,7 @@ impl Brokers {
         }
     }
 
-    /// Ready when a broker may be tried sooner than was said before this was first polled.
+    /// Ready when a broker may be tried sooner than was said, or a trial has failed, after this was called.
     pub(super) fn sooner(&self) -> Notified<'_> {
         self.0.sooner.notified()
     }
@@ -98,6 +105,13 @@ pub struct Broker {
     blocked: AtomicUsize,
     metrics: BrokerMetrics,
     sooner: Arc<Notify>,
+    /// How it is watched after a failure, if it can be.
+    watch: OnceLock<Watch>,
+    is_watched: AtomicBool,
+    /// Connections of the gateway's own that look after themselves.
+    own: AtomicUsize,
+    /// Told of each failure of a broker that was up.
+    down: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +153,7 @@ impl Broker {
     }
 
     /// It has failed otherwise than in an attempt that is accounted for.
-    pub(super) fn failed(&self, terms: Terms, detail: &str) {
+    pub(super) fn failed(self: &Arc<Self>, terms: Terms, detail: &str) {
         self.fails(Attempt::Ordinary, terms, detail);
     }
 
@@ -175,17 +189,62 @@ impl Broker {
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    fn fails(&self, attempt: Attempt, terms: Terms, detail: &str) {
+    fn fails(self: &Arc<Self>, attempt: Attempt, terms: Terms, detail: &str) {
         let now = Instant::now();
         let mut health = lock(&self.health);
         let is_news = health.backoff.failed(attempt, now, terms, fastrand::f64());
         detail.clone_into(&mut health.detail);
         self.count_time(&mut health, now);
         drop(health);
+        if attempt == Attempt::Trial {
+            self.sooner.notify_waiters();
+        }
         if is_news {
             self.metrics.up.set(0);
             warn!(broker = self.name, detail, "broker down");
+            self.down.notify_waiters();
+            self.begin_watch();
         }
+    }
+
+    /// How to watch it after a failure; the first who knows how counts.
+    pub(super) fn watch_with(&self, watch: Watch) {
+        // Another service may have been first.
+        let _ = self.watch.set(watch);
+    }
+
+    fn begin_watch(self: &Arc<Self>) {
+        if let Some(watch) = self.watch.get() {
+            if !self.is_watched.swap(true, Ordering::SeqCst) {
+                watch.begin(Arc::clone(self));
+            }
+        }
+    }
+
+    /// Whether the gateway finds out by itself when it is back.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::SeqCst)
+    }
+
+    /// Nobody watches it any more.
+    pub(super) fn is_watched_no_more(&self) {
+        self.is_watched.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether there is a connection of the gateway's own that looks after itself.
+    pub(super) fn has_own_connection(&self) -> bool {
+        self.own.load(Ordering::SeqCst) > 0
+    }
+
+    /// A connection of the gateway's own looks after itself as long as the returned value lives.
+    pub(super) fn look_after(self: &Arc<Self>) -> LookedAfter {
+        self.own.fetch_add(1, Ordering::SeqCst);
+        LookedAfter(Arc::clone(self))
+    }
+
+    /// Ready when it goes down after this was first polled.
+    pub(super) async fn goes_down(&self) {
+        self.down.notified().await;
     }
 
     fn count_time(&self, health: &mut Health, now: Instant) {
@@ -193,6 +252,16 @@ impl Broker {
         if !waited.is_zero() {
             self.metrics.backoff.inc_by(waited.as_secs_f64());
         }
+    }
+}
+
+/// A connection of the gateway's own that looks after itself.
+#[derive(Debug)]
+pub(super) struct LookedAfter(Arc<Broker>);
+
+impl Drop for LookedAfter {
+    fn drop(&mut self) {
+        self.0.own.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::time::Instant;
 
 use tokio::time::sleep_until;
 
+use crate::upstream::backoff::Standing;
 use crate::upstream::brokers::Broker;
 use crate::upstream::brokers::Brokers;
 use crate::upstream::config::BrokerOrder;
@@ -28,12 +30,13 @@ use crate::upstream::order::Choice;
 use crate::upstream::order::Tour;
 use crate::upstream::pace::Pace;
 use crate::upstream::socket::Socket;
+use crate::upstream::watch::Watch;
 
 /// The brokers of one service. Clones share everything.
 #[derive(Clone)]
 pub struct Upstream(Arc<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     config: Config,
     dialer: Dialer,
     /// What all services know of the brokers.
@@ -64,7 +67,7 @@ impl Upstream {
     /// As [`Self::new`].
     pub fn among(all: &Brokers, config: &Config) -> Result<Self, String> {
         let per_second = config.connects_per_second;
-        Ok(Self(Arc::new(Shared {
+        let upstream = Self(Arc::new(Shared {
             dialer: Dialer::new(config)?,
             brokers: config
                 .uris
@@ -76,7 +79,17 @@ impl Upstream {
             pace: (per_second > 0).then(|| Mutex::new(Pace::new(per_second))),
             config: config.clone(),
             evidence: Evidence::default(),
-        })))
+        }));
+        for (index, broker) in upstream.0.brokers.iter().enumerate() {
+            if upstream.account(index).is_some() {
+                broker.watch_with(Watch::new(Arc::downgrade(&upstream.0), index));
+            }
+        }
+        Ok(upstream)
+    }
+
+    pub(super) fn from_weak(shared: &Weak<Shared>) -> Option<Self> {
+        shared.upgrade().map(Self)
     }
 
     /// Reads the TLS files again, for the sockets to come.
@@ -157,6 +170,11 @@ impl Upstream {
         &self.0.brokers
     }
 
+    /// A connection of the gateway's own was lost.
+    pub(super) fn lost_own(&self, broker: &Arc<Broker>, detail: &str) {
+        broker.failed(self.0.config.backoff_terms(), detail);
+    }
+
     pub(super) fn config(&self) -> &Config {
         &self.0.config
     }
@@ -176,10 +194,25 @@ impl Upstream {
         loop {
             let sooner = shared.all.sooner();
             let now = Instant::now();
-            match tour.next(|index| shared.brokers[index].standing(now)) {
+            let standing = |index: usize| shared.brokers[index].standing(now);
+            // Where the gateway finds out by itself, no session need try a broker that is down if there is another.
+            let cautious = |index: usize| match standing(index) {
+                Standing::Due if shared.brokers[index].is_watched() => Standing::Until(now),
+                standing => standing,
+            };
+            let choice = match tour.next(cautious) {
+                Choice::Wait { .. } => tour.next(standing),
+                choice => choice,
+            };
+            match choice {
                 Choice::None => break,
-                Choice::Wait(index, until) => {
-                    if until >= end.into_std() {
+                Choice::Wait {
+                    index,
+                    until,
+                    is_on_trial,
+                } => {
+                    let is_too_late = until >= end.into_std() && !is_on_trial;
+                    if is_too_late || now >= end.into_std() {
                         if failed.is_none() {
                             failed = Some(self.not_tried(index, Failure::BackedOff));
                         }
@@ -187,7 +220,7 @@ impl Upstream {
                     }
                     turn = None;
                     tokio::select! {
-                        () = sleep_until(until.into()) => {}
+                        () = sleep_until(end.min(until.into())) => {}
                         () = sooner => {}
                     }
                 }
@@ -259,7 +292,7 @@ impl Upstream {
         Err(failed.unwrap_or_else(nobody))
     }
 
-    async fn dial(
+    pub(super) async fn dial(
         &self,
         index: usize,
         ask: &Ask,
@@ -277,7 +310,7 @@ impl Upstream {
         }
     }
 
-    fn tour(&self) -> Tour {
+    pub(super) fn tour(&self) -> Tour {
         let first = match self.0.config.broker_order {
             BrokerOrder::First => 0,
             BrokerOrder::Rotate => self.0.tours.fetch_add(1, Ordering::Relaxed),
@@ -306,7 +339,7 @@ impl Upstream {
 }
 
 /// A valid configuration names a broker, so this is never said.
-fn nobody() -> ConnectError {
+pub(super) fn nobody() -> ConnectError {
     ConnectError::new("(none)".to_owned(), Failure::Refused, 0)
 }
 

@@ -48,6 +48,11 @@ impl ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the broker is there, and refuses the login.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.failure, Failure::LoginRefused)
+    }
+
     /// The sentence without what was tried before this broker.
     pub(super) fn sentence(&self) -> String {
         let (before, after) = self.failure.around_broker();

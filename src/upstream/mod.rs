@@ -11,6 +11,7 @@ mod evidence;
 pub mod kit;
 pub mod metrics;
 pub mod order;
+pub mod own;
 pub mod pace;
 pub mod probe;
 mod proxy_protocol;
@@ -18,6 +19,7 @@ pub mod runtime;
 pub mod shared;
 pub mod socket;
 pub mod tls;
+mod watch;
 
 pub use brokers::Broker;
 pub use brokers::Brokers;

@@ -17,8 +17,15 @@ pub struct Tour {
 pub enum Choice {
     /// Tries this one.
     Try(usize),
-    /// Waits: all that it has not tried are in back-off, this one until the moment given and no other sooner.
-    Wait(usize, Instant),
+    /// Waits: all that it has not tried are in back-off.
+    Wait {
+        /// The one that may be tried first.
+        index: usize,
+        /// When that is.
+        until: Instant,
+        /// Somebody is trying one of them, so there may be news before.
+        is_on_trial: bool,
+    },
     /// Gives up: it has tried all.
     None,
 }
@@ -45,22 +52,28 @@ impl Tour {
     /// What to do next, given how each broker stands.
     pub fn next(&self, standing: impl Fn(usize) -> Standing) -> Choice {
         let mut soonest: Option<(usize, Instant)> = None;
+        let mut is_on_trial = false;
         for index in self.untried() {
             match standing(index) {
                 Standing::Up | Standing::Due => return Choice::Try(index),
-                Standing::Until(until) => {
+                standing @ (Standing::Until(until) | Standing::OnTrial(until)) => {
+                    is_on_trial |= standing == Standing::OnTrial(until);
                     if soonest.is_none_or(|(_, other)| until < other) {
                         soonest = Some((index, until));
                     }
                 }
             }
         }
-        soonest.map_or(Choice::None, |(index, until)| Choice::Wait(index, until))
+        soonest.map_or(Choice::None, |(index, until)| Choice::Wait {
+            index,
+            until,
+            is_on_trial,
+        })
     }
 
     /// The next without regard to a back-off, those out of it first: what a probe tries.
     pub fn next_at_any_rate(&self, standing: impl Fn(usize) -> Standing) -> Option<usize> {
-        let is_free = |index: &usize| !matches!(standing(*index), Standing::Until(_));
+        let is_free = |index: &usize| matches!(standing(*index), Standing::Up | Standing::Due);
         let free = self.untried().find(is_free);
         free.or_else(|| self.untried().next())
     }

@@ -14,6 +14,7 @@ use crate::harness::configuration;
 use crate::harness::configuration::AMQP_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::page::Page;
+use crate::harness::rabbitmq::RabbitMq;
 use crate::harness::wait_until;
 use crate::harness::DEADLINE;
 
@@ -261,4 +262,78 @@ fn services_share_what_is_known_of_a_broker() {
     client.send_binary(amqp::HEADER);
     client.expect_close_and_answer(1013);
     assert_eq!(broker.accepted(), 1);
+}
+
+/// A service with a login of its own at a private node and then at these, and a back-off that no test waits for.
+fn patient(rabbitmq: &RabbitMq, others: &[&Broker], control: &str) -> Gateway {
+    let uri = format!("{}/%2F", rabbitmq.uri());
+    let control = control.replace("URI", &uri);
+    let mut uris = vec![uri];
+    let with_login = |other: &&Broker| format!("amqp://guest:guest@{}/%2F", other.address());
+    uris.extend(others.iter().map(with_login));
+    let service = configuration::amqp_to(
+        &uris,
+        "login = \"service\"\nbackoff = \"60s\"\nbackoff_max = \"60s\"",
+    );
+    Gateway::start(&(control + &service))
+}
+
+/// Where the gateway has a login of its own, it finds out by itself that a broker is back, and ends the back-off.
+#[test]
+fn a_broker_that_is_back_is_found_long_before_its_back_off_ends() {
+    let rabbitmq = RabbitMq::private();
+    let name = rabbitmq.name().to_owned();
+    let gateway = patient(&rabbitmq, &[], "");
+    Page::login(&gateway).open_channel(1);
+    rabbitmq.kill();
+    expect_1013(&gateway);
+    gateway.log_line("broker down", |line| line["broker"] == *name);
+    rabbitmq.revive();
+    gateway.log_line("broker up", |line| line["broker"] == *name);
+    Page::login(&gateway).open_channel(1);
+    assert_eq!(gateway.log_lines("broker down").len(), 1);
+    assert_eq!(gateway.log_lines("broker up").len(), 1);
+}
+
+/// A broker that hangs is noticed by the round trips on the connection for events, and no session has to wait for it:
+/// not even when its back-off is over, since the gateway tries it by itself.
+#[test]
+fn a_broker_that_hangs_costs_no_session_its_time() {
+    let rabbitmq = RabbitMq::private();
+    let other = Broker::polite();
+    let name = rabbitmq.name().to_owned();
+    let gateway = patient(
+        &rabbitmq,
+        &[&other],
+        "[control]\nuris = [\"URI\"]\nevents_exchange = \"smeuse.events\"\n",
+    );
+    gateway.log_line("events and commands ready", |_| true);
+    rabbitmq.signal("STOP");
+    let down = gateway.log_line("broker down", |line| line["broker"] == *name);
+    assert!(
+        down["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("no answer")),
+        "{down}"
+    );
+    // Over a second, in which the back-off of the connection for events (200 ms at first) ends more than once.
+    for _ in 0..20 {
+        let began = Instant::now();
+        Page::login(&gateway).open_channel(1);
+        // A session that tried it would have waited half of five seconds.
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(other.accepted(), 20);
+    rabbitmq.signal("CONT");
+    gateway.log_line("broker up", |line| line["broker"] == *name);
+    Page::login(&gateway).open_channel(1);
+    assert_eq!(other.accepted(), 20);
+    wait_until("events to be ready again", 2 * DEADLINE, || {
+        gateway.log_lines("events and commands ready").len() == 2
+    });
 }

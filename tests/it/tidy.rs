@@ -106,6 +106,8 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
             || [
                 "relay/violation",
                 "relay/tally",
+                "control/command",
+                "control/event.rs",
                 "upstream/backoff.rs",
                 "upstream/order.rs",
                 "upstream/pace.rs",

@@ -57,7 +57,7 @@ fn one_alone_tries_a_broker_that_has_failed() {
     let began = Instant::now();
     let due = began + fail(&mut backoff, began, 0.0);
     assert_eq!(backoff.begin(due, TERMS), Attempt::Trial);
-    assert!(matches!(backoff.standing(due), Standing::Until(_)));
+    assert!(matches!(backoff.standing(due), Standing::OnTrial(_)));
     // Whose trial was given up leaves it to the next.
     backoff.given_up(Attempt::Trial, due + ms(1));
     assert_eq!(backoff.standing(due + ms(1)), Standing::Due);
@@ -97,7 +97,7 @@ proptest! {
         let (mut counted, mut expected) = (Duration::ZERO, Duration::ZERO);
         for (pause, what) in steps {
             let next = now + ms(pause);
-            if let Standing::Until(until) = backoff.standing(now) {
+            if let Standing::Until(until) | Standing::OnTrial(until) = backoff.standing(now) {
                 expected += until.min(next) - now;
             }
             now = next;

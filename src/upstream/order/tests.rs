@@ -15,8 +15,15 @@ fn brokers_in_back_off_are_passed_over_and_waited_for_if_there_is_no_other() {
     let standings = [late, soon, Standing::Up];
     assert_eq!(tour.next(|index| standings[index]), Choice::Try(2));
     tour.has_tried(2);
-    let wait = Choice::Wait(1, now + Duration::from_secs(1));
-    assert_eq!(tour.next(|index| standings[index]), wait);
+    let wait = |is_on_trial| Choice::Wait {
+        index: 1,
+        until: now + Duration::from_secs(1),
+        is_on_trial,
+    };
+    assert_eq!(tour.next(|index| standings[index]), wait(false));
+    let on_trial = Standing::OnTrial(now + Duration::from_secs(3));
+    let standings = [on_trial, soon, Standing::Up];
+    assert_eq!(tour.next(|index| standings[index]), wait(true));
     assert_eq!(tour.next(|_| Standing::Due), Choice::Try(0));
     tour.has_tried(0);
     tour.has_tried(1);
