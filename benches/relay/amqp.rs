@@ -22,14 +22,20 @@ pub(crate) const CONNECTION_CLOSE_OK: Name = Name(10, 51);
 pub(crate) const CHANNEL_OPEN: Name = Name(20, 10);
 pub(crate) const CHANNEL_OPEN_OK: Name = Name(20, 11);
 pub(crate) const CHANNEL_CLOSE: Name = Name(20, 40);
+pub(crate) const CHANNEL_CLOSE_OK: Name = Name(20, 41);
 pub(crate) const QUEUE_DECLARE: Name = Name(50, 10);
 pub(crate) const QUEUE_DECLARE_OK: Name = Name(50, 11);
+pub(crate) const QUEUE_DELETE: Name = Name(50, 40);
+pub(crate) const QUEUE_DELETE_OK: Name = Name(50, 41);
+pub(crate) const BASIC_QOS: Name = Name(60, 10);
+pub(crate) const BASIC_QOS_OK: Name = Name(60, 11);
 pub(crate) const BASIC_CONSUME: Name = Name(60, 20);
 pub(crate) const BASIC_CONSUME_OK: Name = Name(60, 21);
 pub(crate) const BASIC_CANCEL: Name = Name(60, 30);
 pub(crate) const BASIC_CANCEL_OK: Name = Name(60, 31);
 pub(crate) const BASIC_PUBLISH: Name = Name(60, 40);
 pub(crate) const BASIC_DELIVER: Name = Name(60, 60);
+pub(crate) const BASIC_ACK: Name = Name(60, 80);
 
 /// The consumer tag of every delivery; as long as a name RabbitMQ would make up.
 pub(crate) const CONSUMER_TAG: &str = "amq.ctag-bench-00000000";
@@ -62,12 +68,12 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Calls `each` for every frame that ends in `bytes`. Fails on an unknown type, a size that no
+    /// Calls `each` for every frame that ends in `bytes`, with its channel. Fails on an unknown type, a size that no
     /// tune allowed, and a wrong end octet: the stream was damaged on its way.
     pub(crate) fn feed(
         &mut self,
         mut bytes: &[u8],
-        mut each: impl FnMut(Frame<'_>) -> io::Result<()>,
+        mut each: impl FnMut(u16, Frame<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.have == 0 {
@@ -77,7 +83,7 @@ impl Scanner {
                         break;
                     };
                     end_octet(payload)?;
-                    each(frame(head, &payload[..size], size)?)?;
+                    each(channel(head), frame(head, &payload[..size], size)?)?;
                     bytes = rest;
                 }
             }
@@ -100,17 +106,18 @@ impl Scanner {
             if self.left == 0 {
                 end_octet(taken)?;
                 let size = payload_size(&self.head)?;
-                each(frame(
-                    &self.head,
-                    self.kept.get(..size).unwrap_or_default(),
-                    size,
-                )?)?;
+                let payload = self.kept.get(..size).unwrap_or_default();
+                each(channel(&self.head), frame(&self.head, payload, size)?)?;
                 self.have = 0;
                 self.kept.clear();
             }
         }
         Ok(())
     }
+}
+
+fn channel(head: &[u8; HEAD]) -> u16 {
+    u16::from_be_bytes([head[1], head[2]])
 }
 
 fn payload_size(head: &[u8; HEAD]) -> io::Result<usize> {
@@ -165,26 +172,26 @@ pub(crate) fn method(out: &mut Vec<u8>, channel: u16, name: Name, arguments: &[u
     put(out, METHOD, channel, &payload);
 }
 
-/// Appends `basic.publish` to the default exchange with its content, on channel 1.
+/// Appends `basic.publish` to the default exchange with its content, on channel 1, which is every client's.
 pub(crate) fn publish(out: &mut Vec<u8>, queue: &str, size: usize) {
     let mut arguments = vec![0, 0, 0];
     short_string(&mut arguments, queue);
     arguments.push(0);
     method(out, 1, BASIC_PUBLISH, &arguments);
-    content(out, size);
+    content(out, 1, size);
 }
 
-/// Appends `basic.deliver` with its content, on channel 1. The delivery tag lies [`TAG_OFFSET`]
+/// Appends `basic.deliver` with its content. The delivery tag lies [`TAG_OFFSET`]
 /// bytes from its start.
-pub(crate) fn deliver(out: &mut Vec<u8>, tag: u64, size: usize) {
+pub(crate) fn deliver(out: &mut Vec<u8>, channel: u16, tag: u64, size: usize) {
     let mut arguments = Vec::new();
     short_string(&mut arguments, CONSUMER_TAG);
     arguments.extend_from_slice(&tag.to_be_bytes());
     arguments.push(0);
     short_string(&mut arguments, "");
     short_string(&mut arguments, "smeuse-bench");
-    method(out, 1, BASIC_DELIVER, &arguments);
-    content(out, size);
+    method(out, channel, BASIC_DELIVER, &arguments);
+    content(out, channel, size);
 }
 
 /// The delivery tag in the arguments of `basic.deliver`.
@@ -212,13 +219,13 @@ pub(crate) fn take_short(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length.into())
 }
 
-fn content(out: &mut Vec<u8>, size: usize) {
+fn content(out: &mut Vec<u8>, channel: u16, size: usize) {
     let mut header = vec![0, 60, 0, 0];
     header.extend_from_slice(&(size as u64).to_be_bytes());
     header.extend_from_slice(&[0, 0]);
-    put(out, HEADER, 1, &header);
+    put(out, HEADER, channel, &header);
     let body: Vec<u8> = (0..size).map(|at| at as u8).collect();
-    put(out, BODY, 1, &body);
+    put(out, BODY, channel, &body);
 }
 
 fn put(out: &mut Vec<u8>, kind: u8, channel: u16, payload: &[u8]) {

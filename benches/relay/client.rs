@@ -121,7 +121,7 @@ impl Client {
         let length = self.socket.read(&mut self.buffer)?;
         let bytes = &self.buffer[..length];
         let scanner = &mut self.scanner;
-        let mut judge = |frame: Frame<'_>| match frame {
+        let mut judge = |_, frame: Frame<'_>| match frame {
             Frame::Method {
                 name: name @ (amqp::CONNECTION_CLOSE | amqp::CHANNEL_CLOSE),
                 arguments,
@@ -173,9 +173,18 @@ impl Client {
     /// Declares a queue that goes with the connection; passively, to learn how many messages are in
     /// it.
     pub(crate) fn declare(&mut self, queue: &str, passive: bool) -> io::Result<u32> {
+        self.declare_with(queue, if passive { 0b00001 } else { 0b00100 })
+    }
+
+    /// Declares a queue for everybody that goes with its last consumer.
+    pub(crate) fn declare_auto_delete(&mut self, queue: &str) -> io::Result<u32> {
+        self.declare_with(queue, 0b01000)
+    }
+
+    fn declare_with(&mut self, queue: &str, bits: u8) -> io::Result<u32> {
         let mut arguments = vec![0, 0];
         amqp::short_string(&mut arguments, queue);
-        arguments.push(if passive { 0b00001 } else { 0b00100 });
+        arguments.push(bits);
         arguments.extend_from_slice(&[0; 4]);
         self.send(1, amqp::QUEUE_DECLARE, &arguments)?;
         let counts = self.expect(amqp::QUEUE_DECLARE_OK)?;

@@ -86,6 +86,35 @@ fn lanes(broker: SocketAddr, account: &Account, real: bool) -> io::Result<[Lane;
     ])
 }
 
+/// Dedicated and shared, to the sink.
+pub(crate) fn dedicated_and_shared_to_sink(sink: SocketAddr) -> io::Result<[Lane; 2]> {
+    dedicated_and_shared(sink, &guest(), false)
+}
+
+/// Dedicated and shared, to the RabbitMQ at `amqp://user:password@host:port/vhost`.
+pub(crate) fn dedicated_and_shared_to_real(url: &str) -> io::Result<[Lane; 2]> {
+    let (address, account) = parse(url)?;
+    dedicated_and_shared(address, &account, true)
+}
+
+/// Two gateways that differ in this alone.
+fn dedicated_and_shared(
+    broker: SocketAddr,
+    account: &Account,
+    real: bool,
+) -> io::Result<[Lane; 2]> {
+    let lane = |process: Process| Lane {
+        way: Way::WebSocket(process.address()),
+        account: account.clone(),
+        process: Some(Arc::new(process)),
+        real,
+    };
+    Ok([
+        lane(Process::gateway_with(broker, account, "dedicated")?),
+        lane(Process::gateway_with(broker, account, "shared")?),
+    ])
+}
+
 /// Lanes through the same gateway: without extensions, the same once more, which shows how far two equal lanes lie apart,
 /// and with these, agreed in the extended handshake.
 pub(crate) fn with_extensions(plain: &Lane, extensions: &[&'static str]) -> io::Result<Vec<Lane>> {

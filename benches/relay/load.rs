@@ -310,7 +310,7 @@ fn sessions(lane: &Lane, time: Duration) -> io::Result<Sample> {
 
 /// A name that no other run and no earlier session uses: a queue may go a little later than its
 /// connection.
-fn own_queue(what: &str) -> String {
+pub(crate) fn own_queue(what: &str) -> String {
     static SEQUENCE: AtomicU32 = AtomicU32::new(0);
     format!(
         "{what}.{}.{}",

@@ -14,6 +14,7 @@ mod load;
 mod memory;
 mod process;
 mod report;
+mod shared;
 mod sink;
 mod websocket;
 
@@ -60,11 +61,15 @@ fn bench(words: &[&str]) -> io::Result<()> {
     let sink = Process::sink()?;
     let lanes = lane::to_sink(sink.address())?;
     table("sink", &lanes, &plan, &asked, out)?;
-    if let Some(url) = std::env::var("SMEUSE_BENCH_AMQP_URL")
-        .ok()
-        .filter(|url| !url.is_empty())
-    {
-        table("RabbitMQ", &lane::to_real(&url)?, &plan, &asked, out)?;
+    let url = std::env::var("SMEUSE_BENCH_AMQP_URL").ok();
+    let url = url.filter(|url| !url.is_empty());
+    if let Some(url) = &url {
+        table("RabbitMQ", &lane::to_real(url)?, &plan, &asked, out)?;
+    }
+    let idle = plan.sessions.min(files.saturating_sub(SPARE_FILES) / 2);
+    shared::to_sink(sink.address(), &plan, idle, &asked, out)?;
+    if let Some(url) = &url {
+        shared::to_real(url, &plan, &asked, out)?;
     }
     let [_, floor, smeuse] = &lanes;
     let (Some(floor_process), Some(smeuse_process)) = (&floor.process, &smeuse.process) else {
@@ -72,11 +77,10 @@ fn bench(words: &[&str]) -> io::Result<()> {
     };
     extensions::run(smeuse, &plan, &asked, out)?;
     if asked("idle") {
-        let sessions = plan.sessions.min(files.saturating_sub(SPARE_FILES) / 2);
-        let floor = memory::idle(floor, floor_process, sessions)?;
-        let smeuse = memory::idle(smeuse, smeuse_process, sessions)?;
+        let floor = memory::idle(floor, floor_process, idle)?;
+        let smeuse = memory::idle(smeuse, smeuse_process, idle)?;
         report::idle(out, &floor, &smeuse)?;
-        extensions::idle(sink.address(), sessions, out)?;
+        extensions::idle(sink.address(), idle, out)?;
     }
     if asked("stall") {
         report::stall_head(out)?;

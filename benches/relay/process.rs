@@ -22,6 +22,8 @@ use std::time::Instant;
 use tokio::signal::unix::signal;
 use tokio::signal::unix::SignalKind;
 
+use crate::client::Account;
+
 /// A child that is killed when this is dropped.
 pub(crate) struct Process {
     child: Arc<Mutex<Child>>,
@@ -48,23 +50,36 @@ impl Process {
     /// except for the limit per address, since here everybody comes from one, and the bound on
     /// connects, since here everybody comes at once.
     pub(crate) fn gateway(upstream: SocketAddr) -> io::Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_smeuse"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SMEUSE__") {
-                command.env_remove(name);
-            }
-        }
-        command
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--upstream", &format!("amqp://{upstream}"), "--log", "info"])
-            .env_remove("AMQP_URL")
-            .env_remove("PORT")
-            .env("SMEUSE__LOG__FORMAT", "json")
-            .env("SMEUSE__LISTEN__WORKERS", "1")
-            .env("SMEUSE__LIMITS__SESSIONS_PER_ADDRESS", "50000")
-            .env("SMEUSE__SERVICES__0__UPSTREAM__CONNECTS_PER_SECOND", "0")
-            .current_dir(std::env::temp_dir());
+        let mut command = gateway();
+        command.args(["--upstream", &format!("amqp://{upstream}")]);
         Self::start(command)
+    }
+
+    /// The same with the account of the service at the broker, over `"dedicated"` or `"shared"` connections.
+    pub(crate) fn gateway_with(
+        upstream: SocketAddr,
+        account: &Account,
+        connections: &str,
+    ) -> io::Result<Self> {
+        let Account {
+            user,
+            password,
+            vhost,
+        } = account;
+        let configuration = format!(
+            "[[services]]\nname = \"amqp\"\nkind = \"amqp\"\npaths = [\"/ws/amqp\"]\n\
+             [services.upstream]\nuris = [\"amqp://{user}:{password}@{upstream}\"]\n\
+             vhost = \"{vhost}\"\nlogin = \"service\"\nconnections = \"{connections}\"\n"
+        );
+        let name = format!("smeuse-bench-{}-{connections}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, configuration)?;
+        let mut command = gateway();
+        command.arg("--config").arg(&path);
+        // It has been read once it listens.
+        let started = Self::start(command);
+        fs::remove_file(&path)?;
+        started
     }
 
     /// Where it listens.
@@ -149,6 +164,25 @@ impl Drop for Process {
     fn drop(&mut self) {
         end(&self.child);
     }
+}
+
+fn gateway() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smeuse"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SMEUSE__") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--log", "info"])
+        .env_remove("AMQP_URL")
+        .env_remove("PORT")
+        .env("SMEUSE__LOG__FORMAT", "json")
+        .env("SMEUSE__LISTEN__WORKERS", "1")
+        .env("SMEUSE__LIMITS__SESSIONS_PER_ADDRESS", "50000")
+        .current_dir(std::env::temp_dir());
+    command
 }
 
 /// How many files may be open, once that is as much as this user may have: two thousand sessions

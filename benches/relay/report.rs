@@ -1,5 +1,7 @@
 //! The figures as Markdown: medians of the rounds, side by side.
 
+pub(crate) mod shared;
+
 use std::fs;
 use std::io;
 use std::io::Write;

@@ -60,6 +60,8 @@ mod library;
 mod metrics;
 // A real RabbitMQ behind the gateway, with lapin as the witness.
 mod rabbitmq;
+// Sessions that share a broker connection: police, exclusive queues, slow and vanishing pages, brokers that fail.
+mod shared;
 // What an idle session costs.
 mod idle;
 // Damaged bytes from either side.

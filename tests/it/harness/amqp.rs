@@ -233,6 +233,13 @@ impl Arguments<'_> {
         String::from_utf8(self.take(length).to_vec()).expect("a short string in UTF-8")
     }
 
+    /// The same, whatever its octets are.
+    #[track_caller]
+    pub(crate) fn short_octets(&mut self) -> Vec<u8> {
+        let length = usize::from(self.octet());
+        self.take(length).to_vec()
+    }
+
     /// A long string, or a table as bytes.
     #[track_caller]
     pub(crate) fn long_string(&mut self) -> Vec<u8> {

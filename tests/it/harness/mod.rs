@@ -12,6 +12,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod negotiation;
+pub(crate) mod node;
 pub(crate) mod opening;
 pub(crate) mod page;
 pub(crate) mod peer;

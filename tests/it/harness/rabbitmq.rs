@@ -105,6 +105,13 @@ impl RabbitMq {
         &self.uri
     }
 
+    /// `host:port` of the URI.
+    pub(crate) fn address(&self) -> &str {
+        let rest = self.uri.split_once("://").map_or("", |(_, rest)| rest);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        rest.split_once('/').map_or(rest, |(host, _)| host)
+    }
+
     /// The URI's login, for a client that logs in itself; RabbitMQ's default user where the URI names none.
     pub(crate) fn login(&self) -> Login {
         let rest = self.uri.split_once("://").map_or("", |(_, rest)| rest);

@@ -1,0 +1,276 @@
+//! Brokers that fail under load: killed, stopped for a while, revived, out of memory; one of two under hundreds of
+//! sessions.
+
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::configuration;
+use super::neighbour::exclusive_queue;
+use crate::harness::amqp;
+use crate::harness::configuration as service;
+use crate::harness::gateway::Gateway;
+use crate::harness::negotiation::Login;
+use crate::harness::node::Node;
+use crate::harness::page::Page;
+use crate::harness::wait_until;
+use crate::harness::DEADLINE;
+
+const FRAME_MAX: usize = 131_072;
+
+#[track_caller]
+fn session(gateway: &Gateway) -> (Page, String) {
+    let mut page = Page::open(gateway).logged_in(&Login::default());
+    page.open_channel(1);
+    let queue = exclusive_queue(&mut page);
+    (page, queue)
+}
+
+/// Publishes and takes one message.
+fn round(page: &mut Page, queue: &str) -> Option<()> {
+    page.send(&amqp::publish(1, queue, b"round", FRAME_MAX));
+    loop {
+        let frame = page.try_read_frame()?;
+        match (frame.kind, frame.method()) {
+            (amqp::CONTENT_BODY, _) => return Some(()),
+            (_, Some(amqp::CONNECTION_CLOSE)) => return None,
+            _ => (),
+        }
+    }
+}
+
+/// Every session of a shared connection is told 320 and then to come back; it can as soon as the broker is back.
+#[test]
+fn a_killed_broker_is_told_to_everybody_and_used_again_when_it_is_back() {
+    let node = Node::start();
+    let gateway = Gateway::start(&configuration(node.uri(), ""));
+    let mut pages: Vec<_> = (0..20).map(|_| session(&gateway)).collect();
+    for (page, queue) in &mut pages {
+        round(page, queue).expect("a round trip");
+    }
+    node.kill();
+    let killed = Instant::now();
+    for (page, _) in &mut pages {
+        let (code, text) = page.expect_connection_close();
+        assert_eq!(code, 320, "{text}");
+        page.send(&amqp::connection_close_ok());
+        page.read_to_end().expect_code(1014);
+    }
+    assert!(
+        killed.elapsed() < Duration::from_secs(2),
+        "told after {:?}",
+        killed.elapsed()
+    );
+    gateway.wait_metric("smeuse_shared_connections_lost_total", 1.0);
+    gateway.wait_metric("smeuse_shared_channels{state=\"used\"}", 0.0);
+    node.revive();
+    wait_until("the broker to be used again", 3 * DEADLINE, || {
+        let mut page = Page::open(&gateway);
+        page.send(amqp::HEADER);
+        page.try_read_frame()
+            .is_some_and(|frame| frame.method() == Some(amqp::START))
+    });
+    let (mut page, queue) = session(&gateway);
+    round(&mut page, &queue).expect("a round trip");
+}
+
+/// A broker that stands still for less than the heartbeats bear loses nobody and nothing.
+#[test]
+fn a_broker_that_pauses_for_a_moment_loses_nothing() {
+    let node = Node::start();
+    let gateway = Gateway::start(&configuration(node.uri(), ""));
+    let mut pages: Vec<_> = (0..10).map(|_| session(&gateway)).collect();
+    node.signal("STOP");
+    for (page, queue) in &mut pages {
+        page.send(&amqp::publish(1, queue, b"while it stood", FRAME_MAX));
+    }
+    thread::sleep(Duration::from_secs(2));
+    node.signal("CONT");
+    for (page, queue) in &mut pages {
+        page.expect_method(amqp::DELIVER);
+        page.read_frame();
+        assert_eq!(page.read_frame().payload, b"while it stood");
+        round(page, queue).expect("a round trip");
+    }
+    assert_eq!(gateway.metric("smeuse_shared_connections_lost_total"), 0.0);
+}
+
+/// A broker that stands still for longer is given up by its heartbeats, and everybody is told.
+#[test]
+fn a_broker_that_stands_still_is_given_up() {
+    let node = Node::start();
+    let gateway = Gateway::start(&configuration(node.uri(), "heartbeat = \"1s\""));
+    let mut pages: Vec<_> = (0..10).map(|_| session(&gateway)).collect();
+    node.signal("STOP");
+    let stopped = Instant::now();
+    for (page, _) in &mut pages {
+        let (code, text) = page.expect_connection_close();
+        assert_eq!(code, 320, "{text}");
+        page.send(&amqp::connection_close_ok());
+        page.read_to_end().expect_code(1014);
+    }
+    assert!(
+        stopped.elapsed() < Duration::from_secs(8),
+        "given up after {:?}",
+        stopped.elapsed()
+    );
+    node.signal("CONT");
+    wait_until("the broker to be used again", 3 * DEADLINE, || {
+        let mut page = Page::open(&gateway);
+        page.send(amqp::HEADER);
+        page.try_read_frame()
+            .is_some_and(|frame| frame.method() == Some(amqp::START))
+    });
+}
+
+/// An alarm holds publishers back, is told to those who ask, and when it clears everything arrives.
+#[test]
+fn an_alarm_holds_back_and_loses_nothing() {
+    let node = Node::start();
+    let gateway = Gateway::start(&configuration(node.uri(), ""));
+    let attentive = super::wire::attentive(Login::default());
+    let mut page = Page::open(&gateway).logged_in(&attentive);
+    page.open_channel(1);
+    let queue = exclusive_queue(&mut page);
+    let mut silent = Page::open(&gateway).logged_in(&Login::default());
+    silent.open_channel(1);
+    let its_queue = exclusive_queue(&mut silent);
+    node.control(&["set_vm_memory_high_watermark", "0.000001"]);
+    // RabbitMQ looks at its memory every second or so, and says it when somebody publishes.
+    let mut sent = 0;
+    let blocked = loop {
+        page.send(&amqp::publish(1, &queue, b"held back", FRAME_MAX));
+        sent += 1;
+        let frame = loop {
+            let frame = page.read_frame();
+            if frame.method() == Some((10, 60)) || frame.kind == amqp::CONTENT_BODY {
+                break frame;
+            }
+        };
+        if frame.method() == Some((10, 60)) {
+            break frame;
+        }
+        assert!(sent < 2_000, "never blocked");
+        thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(blocked.arguments().short_string(), "low on memory");
+    gateway.wait_metric_until("smeuse_shared_blocked_seconds_total", |seconds| {
+        seconds > 0.0
+    });
+    silent.send(&amqp::publish(1, &its_queue, b"held back, too", FRAME_MAX));
+    node.control(&["set_vm_memory_high_watermark", "0.4"]);
+    let mut unblocked = false;
+    let mut arrived = false;
+    while !(unblocked && arrived) {
+        let frame = page.read_frame();
+        unblocked |= frame.method() == Some((10, 61));
+        arrived |= frame.kind == amqp::CONTENT_BODY;
+    }
+    silent.expect_method(amqp::DELIVER);
+    silent.read_frame();
+    assert_eq!(silent.read_frame().payload, b"held back, too");
+}
+
+/// One of two brokers dies under 500 sessions: all are told within two seconds, and clients that come back as the demo
+/// does (a second later, then twice as long, with jitter) are all on the other within ten, no faster than allowed.
+#[test]
+fn sessions_of_a_dead_broker_are_all_on_the_other_in_ten_seconds() {
+    const SESSIONS: usize = 500;
+    const PER_SECOND: f64 = 200.0;
+    let (one, two) = (Node::start(), Node::start());
+    let upstream = format!(
+        "vhost = \"/\"\nlogin = \"service\"\nconnections = \"shared\"\nconnects_per_second = {PER_SECOND}\n\
+         [services.upstream.shared]\nsessions_per_connection = 20\n"
+    );
+    let text = format!(
+        "[listen]\nworkers = 2\n[limits]\nsessions_per_address = 2000\n{}",
+        service::amqp_to(&[one.uri(), two.uri()], &upstream)
+    );
+    let gateway = Gateway::start(&text);
+    let pages: Vec<_> = (0..SESSIONS).map(|_| session(&gateway)).collect();
+    let connects = gateway.metrics().sum("smeuse_upstream_connects_total");
+    one.kill();
+    let killed = Instant::now();
+    let (told, back): (Vec<Duration>, Vec<Duration>) = thread::scope(|scope| {
+        let threads: Vec<_> = pages
+            .into_iter()
+            .enumerate()
+            .map(|(number, (mut page, _))| {
+                let gateway = &gateway;
+                let work = move || {
+                    let (code, text) = page.expect_connection_close();
+                    assert_eq!(code, 320, "{text}");
+                    let told = killed.elapsed();
+                    page.send(&amqp::connection_close_ok());
+                    page.read_to_end().expect_code(1014);
+                    (told, come_back(gateway, killed, number))
+                };
+                let thread = thread::Builder::new().stack_size(256 * 1024);
+                thread.spawn_scoped(scope, work).expect("a thread")
+            })
+            .collect();
+        let joined = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a session"));
+        joined.unzip()
+    });
+    let slowest = |times: &[Duration]| times.iter().max().copied().unwrap_or_default();
+    println!(
+        "told after {:?}, back after {:?}",
+        slowest(&told),
+        slowest(&back)
+    );
+    assert!(
+        slowest(&told) < Duration::from_secs(2),
+        "told after {:?}",
+        slowest(&told)
+    );
+    assert!(
+        slowest(&back) < Duration::from_secs(10),
+        "back after {:?}",
+        slowest(&back)
+    );
+    let connects = gateway.metrics().sum("smeuse_upstream_connects_total") - connects;
+    let allowed = PER_SECOND * slowest(&back).as_secs_f64() + PER_SECOND;
+    assert!(
+        connects <= allowed,
+        "{connects} connects in {:?}",
+        slowest(&back)
+    );
+}
+
+/// Tries again until there is a session that works; gives when that was.
+#[track_caller]
+fn come_back(gateway: &Gateway, killed: Instant, number: usize) -> Duration {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        // Jitter that is the same in every run: an eighth of the pause at most.
+        thread::sleep(pause + pause * (number % 16) as u32 / 128);
+        pause = (pause * 2).min(Duration::from_secs(8));
+        assert!(
+            killed.elapsed() < 3 * DEADLINE,
+            "session {number} does not come back"
+        );
+        let mut page = Page::open(gateway);
+        page.send(amqp::HEADER);
+        if page.try_read_frame().and_then(|frame| frame.method()) != Some(amqp::START) {
+            continue;
+        }
+        let login = Login::default();
+        page.send(&crate::harness::negotiation::start_ok(&login));
+        let Some(tune) = page.try_read_frame() else {
+            continue;
+        };
+        let tuning = crate::harness::negotiation::tuning_of(&tune);
+        let negotiation = crate::harness::negotiation::tune_ok(tuning);
+        page.send(&[negotiation, crate::harness::negotiation::open(&login.vhost)].concat());
+        if page.try_read_frame().and_then(|frame| frame.method()) != Some(amqp::OPEN_OK) {
+            continue;
+        }
+        page.open_channel(1);
+        let queue = exclusive_queue(&mut page);
+        if round(&mut page, &queue).is_some() {
+            return killed.elapsed();
+        }
+    }
+}
