@@ -96,7 +96,7 @@ impl Server {
     }
 
     #[inline]
-    fn from_broker<L: Line>(
+    fn broker_frame<L: Line>(
         &mut self,
         header: FrameHeader,
         payload: &[u8],
