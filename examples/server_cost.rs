@@ -68,7 +68,7 @@ fn content(begin: Vec<u8>, properties: &[u8], size: usize) -> Vec<u8> {
     .concat()
 }
 
-fn server() -> (Server, Output) {
+fn opened() -> (Server, Output) {
     let facts = Facts {
         server_properties: Vec::new(),
         locales: b"en_US".to_vec(),
@@ -145,7 +145,7 @@ fn main() {
         ("publish 100 B with 5 headers", with_headers, MANY),
         ("publish 16 kB", large, 4),
     ] {
-        let (mut server, mut out) = server();
+        let (mut server, mut out) = opened();
         measure(name, many, &message.repeat(many), |mut batch| {
             let pause = server.from_client(&mut batch, Some(&Open), &mut out);
             assert_eq!(pause, Pause::No);
@@ -153,7 +153,7 @@ fn main() {
             out.to_broker.clear();
         });
     }
-    let (mut server, mut out) = server();
+    let (mut server, mut out) = opened();
     let ack = method(1, 60, 80, &[0, 0, 0, 0, 0, 0, 0, 9, 0]);
     measure("ack", MANY, &ack.repeat(MANY), |mut batch| {
         let pause = server.from_client(&mut batch, Some(&Open), &mut out);
@@ -165,7 +165,7 @@ fn main() {
         ("deliver 100 B, acknowledged by the gateway", 2, MANY),
         ("deliver 100 B, the same, one per batch", 2, 1),
     ] {
-        let (mut server, mut out) = server();
+        let (mut server, mut out) = opened();
         let consume = [&b"\0\0\x05queue\x08consumer"[..], &[bits], &[0; 4]].concat();
         give(&mut server, &mut out, &method(1, 60, 20, &consume));
         let mut tag = 0_u64;

@@ -181,6 +181,7 @@ fn gateway() -> Command {
         .env("SMEUSE__LOG__FORMAT", "json")
         .env("SMEUSE__LISTEN__WORKERS", "1")
         .env("SMEUSE__LIMITS__SESSIONS_PER_ADDRESS", "50000")
+        .env("SMEUSE__SERVICES__0__UPSTREAM__CONNECTS_PER_SECOND", "0")
         .current_dir(std::env::temp_dir());
     command
 }
