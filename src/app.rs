@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::process;
 use std::sync::Arc;
+use std::thread;
 
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
@@ -23,6 +24,8 @@ use tracing::warn;
 use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
+use crate::control;
+use crate::control::Control;
 use crate::downstream;
 use crate::downstream::checker::Checker;
 use crate::downstream::gate::Backend;
@@ -41,7 +44,12 @@ use crate::pipeline::link::Extension;
 use crate::pipeline::Catalogue;
 use crate::relay;
 use crate::relay::connection;
+use crate::relay::tenant;
 use crate::upstream;
+use crate::upstream::config::Connections;
+use crate::upstream::shared;
+use crate::upstream::shared::Shared;
+use crate::upstream::Brokers;
 use crate::upstream::Readiness;
 use crate::upstream::Upstream;
 use crate::web;
@@ -96,6 +104,8 @@ struct Parts {
     drain: drain::Watch,
     certificates: Option<Arc<CertificateStore>>,
     upstreams: Vec<(String, Upstream)>,
+    brokers: Brokers,
+    control: Control,
     draining: IntGauge,
     library: Option<Library>,
 }
@@ -108,12 +118,17 @@ impl Parts {
             .services
             .iter()
             .map(|service| service.name.as_str());
-        let metrics = downstream::Metrics::register(&registry, names)?;
+        let brokers = Brokers::new(upstream::Metrics::register(&registry)?);
+        let control_metrics = control::Metrics::register(&registry)?;
+        let control = Control::new(&settings.control, &brokers, control_metrics)
+            .map_err(|text| StartError::Configuration(format!("control.{text}")))?;
+        let events = control.events();
+        let metrics = downstream::Metrics::register(&registry, names)?.telling(events.clone());
         let handshakes = handshake::Metrics::register(&registry)?;
         let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
-        let upstream_metrics = upstream::Metrics::register(&registry)?;
+        let shared_metrics = shared::Metrics::register(&registry)?;
         let certificates = match &settings.listen.tls {
             Some(tls) => Some(
                 CertificateStore::load(tls)
@@ -127,18 +142,13 @@ impl Parts {
             let backend = match service.kind {
                 Kind::Echo => Backend::Echo,
                 Kind::Amqp => {
-                    let upstream = Upstream::new(&service.upstream, upstream_metrics.clone())
-                        .map_err(|text| {
+                    let upstream =
+                        Upstream::among(&brokers, &service.upstream).map_err(|text| {
                             let name = &service.name;
                             StartError::Configuration(format!("services.{name}.upstream.{text}"))
                         })?;
                     upstreams.push((service.name.clone(), upstream.clone()));
-                    Backend::Amqp(Arc::new(connection::Service {
-                        upstream,
-                        config: settings.amqp.clone(),
-                        metrics: relays.clone(),
-                        close_deadline: settings.websocket.close_deadline,
-                    }))
+                    relay_to(service, settings, upstream, &relays, &shared_metrics)?
                 }
             };
             backends.push(backend);
@@ -168,6 +178,7 @@ impl Parts {
             proxies: settings.proxies.clone(),
             drain: drain.clone(),
             metrics,
+            events,
             handshakes,
             unheard: OncePerSecond::default(),
         });
@@ -177,10 +188,47 @@ impl Parts {
             drain,
             certificates,
             upstreams,
+            brokers,
+            control,
             draining,
             library,
         })
     }
+}
+
+/// What stands behind a service that relays to these brokers.
+fn relay_to(
+    service: &handshake::Service,
+    settings: &Settings,
+    upstream: Upstream,
+    metrics: &relay::Metrics,
+    shared_metrics: &shared::Metrics,
+) -> Result<Backend, StartError> {
+    let (config, metrics) = (settings.amqp.clone(), metrics.clone());
+    let close_deadline = settings.websocket.close_deadline;
+    if service.upstream.connections == Connections::Dedicated {
+        return Ok(Backend::Amqp(Arc::new(connection::Service {
+            upstream,
+            config,
+            metrics,
+            close_deadline,
+        })));
+    }
+    let workers = match settings.listen.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let shared = Shared::new(upstream, &service.upstream, workers, shared_metrics.clone());
+    let shared = shared.map_err(|text| {
+        let name = &service.name;
+        StartError::Configuration(format!("services.{name}.upstream.{text}"))
+    })?;
+    Ok(Backend::Shared(Arc::new(tenant::Service {
+        shared,
+        config,
+        metrics,
+        close_deadline,
+    })))
 }
 
 /// The login of each service that has one.
@@ -229,11 +277,14 @@ async fn serve(
         registry: parts.registry.clone(),
         sessions: Arc::clone(&parts.gate.sessions),
         drain: parts.drain.clone(),
-        brokers: parts.upstreams.iter().map(readiness).collect(),
+        services: parts.upstreams.iter().map(readiness).collect(),
+        brokers: parts.brokers.clone(),
+        ready_while_blocked: settings.admin.ready_while_blocked,
         draining: parts.draining.clone(),
     };
     let public = listener.serve(public, settings.listen.workers)?;
     let private = admin.serve(private)?;
+    let control = parts.control.start(Arc::clone(&parts.gate.sessions) as _)?;
     let handles = [public.handle(), private.handle()];
     actix_rt::spawn(watch_server("public", public));
     actix_rt::spawn(watch_server("admin", private));
@@ -246,15 +297,17 @@ async fn serve(
     while let Order::Reload = signals.next().await {
         reload(&parts, &on_reload, &log);
     }
-    drain(&parts, &mut signals).await;
+    if drain(&parts, &mut signals).await {
+        control.finish().await;
+    }
     for handle in handles {
         handle.stop(false).await;
     }
     Ok(())
 }
 
-/// Waits for every session to end by the plan of the drain; a second signal cuts it short.
-async fn drain(parts: &Parts, signals: &mut Signals) {
+/// Waits for every session to end by the plan of the drain; false if a second signal cuts it short.
+async fn drain(parts: &Parts, signals: &mut Signals) -> bool {
     let sessions = &parts.gate.sessions;
     parts.drain.begin();
     info!(sessions = sessions.count(), "draining");
@@ -271,6 +324,7 @@ async fn drain(parts: &Parts, signals: &mut Signals) {
             "drain cut short by a second signal"
         );
     }
+    finished
 }
 
 fn reload(
@@ -287,6 +341,9 @@ fn reload(
         failures.extend(certificates.reload().err());
     }
     for (_, upstream) in &parts.upstreams {
+        failures.extend(upstream.reload().err());
+    }
+    if let Some(upstream) = parts.control.upstream() {
         failures.extend(upstream.reload().err());
     }
     for (name, login) in parts.gate.names.iter().zip(&parts.gate.logins) {

@@ -47,6 +47,17 @@ impl Batch {
         Self::new(buffer, HEADROOM, bytes.len(), Vec::new())
     }
 
+    /// The bytes of `gathered` behind its first [`HEADROOM`], which stay free for a header.
+    pub fn gathered(gathered: Vec<u8>) -> Self {
+        let len = gathered.len().saturating_sub(HEADROOM);
+        Self::new(Buffer { bytes: gathered }, HEADROOM, len, Vec::new())
+    }
+
+    /// No bytes, and no buffer either.
+    pub fn empty() -> Self {
+        Self::gathered(Vec::new())
+    }
+
     /// One whole message.
     pub fn message(opcode: Opcode, bytes: &[u8]) -> Self {
         let mut draft = Draft::with_room(bytes.len());
@@ -200,7 +211,7 @@ impl Buffer {
 
     /// Bytes of data the buffer has room for.
     pub fn capacity(&self) -> usize {
-        self.bytes.len() - HEADROOM
+        self.bytes.len().saturating_sub(HEADROOM)
     }
 
     /// The first `len` bytes of data.
@@ -252,6 +263,18 @@ mod tests {
         assert!(!batch.append(&vec![0; READ_SIZE]));
         batch.advance(100);
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn what_was_gathered_elsewhere_becomes_a_batch_without_a_copy() {
+        let mut gathered = vec![0; HEADROOM];
+        gathered.extend_from_slice(b"abc");
+        let mut batch = Batch::gathered(gathered);
+        assert_eq!(batch.bytes(), b"abc");
+        batch.prepend_header(FrameOpcode::Binary, true);
+        assert!(batch.bytes().ends_with(b"abc") && batch.len() > 3);
+        assert!(Batch::empty().is_empty() && !Batch::empty().append(b"x"));
+        assert_eq!(Batch::empty().cost(), 0);
     }
 
     #[test]

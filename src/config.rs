@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::admin;
 use crate::cli::Arguments;
+use crate::control;
 use crate::downstream;
 use crate::drain;
 use crate::handshake;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub handshake: handshake::config::Deadlines,
     /// Sizes and times of every AMQP connection.
     pub amqp: relay::config::Config,
+    /// Events for backends and commands from them.
+    pub control: control::Config,
     /// What clients can connect to, by path.
     pub services: Vec<Service>,
 }
@@ -148,6 +151,7 @@ impl Settings {
             ("websocket.", self.websocket.validate()),
             ("handshake.", self.handshake.validate()),
             ("amqp.", self.amqp.validate()),
+            ("control.", self.control.validate()),
             ("", handshake::config::validate_services(&self.services)),
         ];
         for (prefix, result) in tables {
@@ -189,6 +193,7 @@ impl Default for Settings {
             websocket: downstream::config::WebSocket::default(),
             handshake: handshake::config::Deadlines::default(),
             amqp: relay::config::Config::default(),
+            control: control::Config::default(),
             services: vec![Service::default()],
         }
     }

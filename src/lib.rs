@@ -23,6 +23,7 @@ pub mod downstream;
 pub mod handshake;
 pub mod pipeline;
 pub mod relay;
+pub mod control;
 pub mod upstream;
 pub mod drain;
 pub mod outbox;

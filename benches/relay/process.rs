@@ -47,7 +47,8 @@ impl Process {
     }
 
     /// Starts the release gateway with one worker (the floor has one thread), all else as it comes,
-    /// except for the limit per address: here everybody comes from one.
+    /// except for the limit per address, since here everybody comes from one, and the bound on
+    /// connects, since here everybody comes at once.
     pub(crate) fn gateway(upstream: SocketAddr) -> io::Result<Self> {
         let mut command = gateway();
         command.args(["--upstream", &format!("amqp://{upstream}")]);
@@ -180,6 +181,7 @@ fn gateway() -> Command {
         .env("SMEUSE__LOG__FORMAT", "json")
         .env("SMEUSE__LISTEN__WORKERS", "1")
         .env("SMEUSE__LIMITS__SESSIONS_PER_ADDRESS", "50000")
+        .env("SMEUSE__SERVICES__0__UPSTREAM__CONNECTS_PER_SECOND", "0")
         .current_dir(std::env::temp_dir());
     command
 }

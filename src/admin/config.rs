@@ -14,12 +14,15 @@ pub struct Config {
     /// port 0 lets the system choose. Whoever reaches it can end sessions, so
     /// the default is the loopback interface.
     pub address: SocketAddr,
+    /// Whether `/readyz` says 200 while a broker holds publishers back.
+    pub ready_while_blocked: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 15673)),
+            ready_while_blocked: true,
         }
     }
 }

@@ -20,6 +20,7 @@ pub use self::config::Config;
 use crate::downstream::SessionId;
 use crate::downstream::Sessions;
 use crate::drain;
+use crate::upstream::Brokers;
 use crate::upstream::Readiness;
 
 /// What the private listener shows and may do.
@@ -31,8 +32,12 @@ pub struct Admin {
     pub sessions: Arc<Sessions>,
     /// Whether the process is finishing.
     pub drain: drain::Watch,
-    /// The brokers of each service, with the service's name.
-    pub brokers: Vec<(String, Readiness)>,
+    /// Each service that needs a broker, by its name.
+    pub services: Vec<(String, Readiness)>,
+    /// What is known of each broker.
+    pub brokers: Brokers,
+    /// Whether sessions are wanted while a broker holds publishers back.
+    pub ready_while_blocked: bool,
     /// 1 while the process is finishing.
     pub draining: IntGauge,
 }
@@ -60,6 +65,7 @@ impl Admin {
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.draining.set(admin.drain.is_draining().into());
+    admin.brokers.count_time();
     match TextEncoder::new().encode_to_string(&admin.registry.gather()) {
         Ok(text) => HttpResponse::Ok()
             .content_type("text/plain; version=0.0.4; charset=utf-8")
@@ -72,19 +78,20 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type(TEXT).body("alive\n")
 }
 
-/// 200 while new sessions would work; otherwise 503 and a line for each reason.
+/// 200 while new sessions would work; otherwise 503 and a line for each reason. Brokers that are down while others do
+/// their work, and those that hold publishers back, are named in either case.
 async fn readyz(admin: Data<Admin>) -> HttpResponse {
     if admin.drain.is_draining() {
         return not_ready("draining: the gateway is shutting down\n".to_owned());
     }
     // All at once: one broker that hangs does not hold up the news of the others.
-    let probes = (0..admin.brokers.len()).map(|index| {
+    let probes = (0..admin.services.len()).map(|index| {
         let admin = admin.clone();
-        actix_rt::spawn(async move { admin.brokers[index].1.check().await })
+        actix_rt::spawn(async move { admin.services[index].1.check().await })
     });
     let probes: Vec<_> = probes.collect();
     let mut reasons = String::new();
-    for (probe, (service, _)) in probes.into_iter().zip(&admin.brokers) {
+    for (probe, (service, _)) in probes.into_iter().zip(&admin.services) {
         let failure = match probe.await {
             Ok(Ok(())) => continue,
             Ok(Err(reason)) => reason,
@@ -92,10 +99,25 @@ async fn readyz(admin: Data<Admin>) -> HttpResponse {
         };
         reasons.push_str(&format!("broker of service {service}: {failure}\n"));
     }
-    if !reasons.is_empty() {
+    let mut is_ready = reasons.is_empty();
+    for broker in admin.brokers.all() {
+        let name = broker.name();
+        if let Some(failure) = broker.failure() {
+            reasons.push_str(&format!("down: {failure}\n"));
+        }
+        if broker.is_blocked() {
+            is_ready &= admin.ready_while_blocked;
+            reasons.push_str(&format!(
+                "blocked: broker {name} holds publishers back (an alarm)\n"
+            ));
+        }
+    }
+    if !is_ready {
         return not_ready(reasons);
     }
-    HttpResponse::Ok().content_type(TEXT).body("ready\n")
+    HttpResponse::Ok()
+        .content_type(TEXT)
+        .body(format!("ready\n{reasons}"))
 }
 
 fn not_ready(reasons: String) -> HttpResponse {

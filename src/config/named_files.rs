@@ -33,6 +33,9 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
             return Some(format!("services.{}.login.{text}", service.name));
         }
     }
+    if let Err(text) = Connector::load(&settings.control.upstream()) {
+        return Some(format!("control.{text}"));
+    }
     for service in settings.amqp_services() {
         if let Err(text) = Connector::load(&service.upstream) {
             return Some(format!("services.{}.upstream.{text}", service.name));

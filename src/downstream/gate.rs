@@ -16,6 +16,8 @@ use actix_http::Version;
 use tracing::info;
 use tracing::warn;
 
+use crate::control::event::What;
+use crate::control::Events;
 use crate::downstream::address;
 use crate::downstream::checker::Checker;
 use crate::downstream::config::Proxies;
@@ -43,12 +45,15 @@ use crate::handshake::Refusal;
 use crate::handshake::Service;
 use crate::pipeline::Catalogue;
 use crate::relay::connection;
+use crate::relay::tenant;
 
 /// What stands behind a service.
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// RabbitMQ.
     Amqp(Arc<connection::Service>),
+    /// RabbitMQ, on connections that sessions share.
+    Shared(Arc<tenant::Service>),
     /// The client itself.
     Echo,
 }
@@ -95,6 +100,8 @@ pub struct Gate {
     pub drain: drain::Watch,
     /// What sessions count.
     pub metrics: Metrics,
+    /// Where backends are told of what happens.
+    pub events: Events,
     /// What handshakes count.
     pub handshakes: handshake::Metrics,
     /// When a connection that was not heard was last logged.
@@ -337,7 +344,22 @@ impl Gate {
     ) -> Verdict {
         let address = address::limit_key(client);
         let (metrics, name) = (self.handshakes.clone(), Arc::clone(&self.names[service]));
-        let count = move |verdict: &Verdict| metrics.logged_in(&name, verdict);
+        let events = self.events.clone();
+        let count = move |verdict: &Verdict| {
+            metrics.logged_in(&name, verdict);
+            let reason = match verdict {
+                Verdict::Accepted(_) => return,
+                Verdict::Refused => "wrong",
+                Verdict::Forbidden => "forbidden",
+                Verdict::Unavailable => "unavailable",
+            };
+            events.tell(|| What::LoginRefused {
+                service: name,
+                client,
+                session: None,
+                reason,
+            });
+        };
         self.checker
             .check(Arc::clone(login), credentials, address, count)
             .await

@@ -8,6 +8,7 @@ use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
 
+use crate::control::Events;
 use crate::ending::Ending;
 
 /// Counters of one direction.
@@ -28,6 +29,7 @@ pub struct Metrics {
     opened: IntCounterVec,
     closed: IntCounterVec,
     limits: IntCounterVec,
+    events: Events,
     /// From the client.
     pub from_client: Direction,
     /// To the client.
@@ -114,9 +116,16 @@ impl Metrics {
             opened,
             closed,
             limits,
+            events: Events::default(),
             from_client: direction("from_client"),
             to_client: direction("to_client"),
         })
+    }
+
+    /// The same, and backends are told of limits that were hit.
+    pub fn telling(mut self, events: Events) -> Self {
+        self.events = events;
+        self
     }
 
     /// A session of `service` has begun.
@@ -137,7 +146,8 @@ impl Metrics {
     }
 
     /// A limit was reached.
-    pub fn limit_hit(&self, limit: &str) {
+    pub fn limit_hit(&self, limit: &'static str) {
+        self.events.limit_hit(limit);
         self.limits.with_label_values(&[limit]).inc();
     }
 }

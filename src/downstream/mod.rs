@@ -4,6 +4,7 @@ pub mod address;
 pub mod checker;
 pub mod close;
 pub mod config;
+mod doorkeeper;
 pub mod gate;
 pub mod listener;
 pub mod metrics;

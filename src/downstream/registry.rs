@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use actix::Recipient;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::control;
+use crate::control::Target;
 use crate::downstream::config::Limits;
 use crate::drain;
 use crate::handshake::Refusal;
@@ -69,8 +72,20 @@ pub struct Traffic {
     pub messages_from_client: AtomicU64,
     /// WebSocket messages to the client.
     pub messages_to_client: AtomicU64,
+    /// Who has logged in by AMQP with a login of the client's own; not set where nobody has, or nobody knows who.
+    pub amqp_user: OnceLock<Box<str>>,
     /// What was agreed beyond the plain relay of AMQP; not set where nothing was.
     pub agreed: OnceLock<Box<Agreed>>,
+}
+
+impl Traffic {
+    /// Who the client is: the gateway's own user, else the broker's; empty where nobody asked.
+    pub fn user(&self) -> &str {
+        let own = self.agreed.get().map(|agreed| agreed.user.as_str());
+        let own = own.filter(|user| !user.is_empty());
+        own.or_else(|| self.amqp_user.get().map(Box::as_ref))
+            .unwrap_or_default()
+    }
 }
 
 /// What the handshakes of a session came to.
@@ -97,6 +112,8 @@ pub struct Entry {
     pub opened: Instant,
     /// What it has carried.
     pub traffic: Arc<Traffic>,
+    /// A backend has ended it, which may take it a moment.
+    pub is_ended: AtomicBool,
 }
 
 /// One row of the list of sessions.
@@ -255,12 +272,15 @@ impl Sessions {
             bytes_to_client: entry.traffic.bytes_to_client.load(Ordering::Relaxed),
             messages_from_client: entry.traffic.messages_from_client.load(Ordering::Relaxed),
             messages_to_client: entry.traffic.messages_to_client.load(Ordering::Relaxed),
-            agreed: entry
-                .traffic
-                .agreed
-                .get()
-                .map(|agreed| agreed.as_ref().clone())
-                .unwrap_or_default(),
+            agreed: Agreed {
+                user: entry.traffic.user().to_owned(),
+                ..entry
+                    .traffic
+                    .agreed
+                    .get()
+                    .map(|agreed| agreed.as_ref().clone())
+                    .unwrap_or_default()
+            },
         };
         lock(&self.entries).iter().map(row).collect()
     }
@@ -296,6 +316,25 @@ impl Sessions {
     }
 }
 
+/// What commands may do with sessions.
+impl control::Sessions for Sessions {
+    fn end_all_of(&self, target: &Target) -> usize {
+        let entries = lock(&self.entries);
+        if let Target::Session(id) = target {
+            let entry = id.parse().ok().and_then(|id| entries.get(&id));
+            return usize::from(entry.is_some_and(end_once));
+        }
+        let is_meant = |entry: &&Entry| match target {
+            Target::User(user) => entry.traffic.user() == user,
+            Target::Service(service) => *entry.service == **service,
+            Target::All => true,
+            Target::Session(_) => false,
+        };
+        let meant = entries.values().filter(is_meant);
+        meant.filter(|entry| end_once(entry)).count()
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut admitted = lock(&self.sessions.admitted);
@@ -314,9 +353,18 @@ impl Drop for Handshake {
     }
 }
 
+/// Ends a session if no backend has ended it before; says whether it has.
+fn end_once(entry: &Entry) -> bool {
+    let is_first = !entry.is_ended.swap(true, Ordering::Relaxed);
+    if is_first {
+        tell(entry, Control::End);
+    }
+    is_first
+}
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "an order to end is sent at most twice to a session: by an operator and by the drain"
+    reason = "an order to end is sent once by the drain, once by backends, and by operators as often as they ask"
 )]
 fn tell(entry: &Entry, control: Control) {
     entry.control.do_send(control);

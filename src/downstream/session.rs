@@ -4,12 +4,13 @@
 //! outbox. What one read produced goes to the relay as one message, through the extensions that claim
 //! it; what the relay sends goes to the socket in one write. This file holds the turns of the socket,
 //! `negotiating` the extended handshake, `flow` the data, `finish` the end, `mailbox` what others say,
-//! `time` what the clock says.
+//! `news` what backends are told, `time` what the clock says.
 
 mod finish;
 mod flow;
 mod mailbox;
 mod negotiating;
+mod news;
 mod time;
 
 use std::cell::RefCell;
@@ -118,6 +119,8 @@ pub struct Session<S> {
     timer: Timer,
     sleep: Pin<Box<Sleep>>,
     traffic: Arc<Traffic>,
+    /// The login was accepted, or data may flow where there is none: backends were told.
+    is_known: bool,
     early: Vec<u8>,
     /// The place among the limits, held until session and relay are gone.
     place: Rc<Permit>,
@@ -187,6 +190,7 @@ impl<S: Socket> Session<S> {
             timer: Timer::new(now),
             sleep: Box::pin(tokio::time::sleep(websocket.ping_interval)),
             traffic: Arc::default(),
+            is_known: false,
             early: start.early,
             place: Rc::new(start.permit),
             gate,
@@ -351,7 +355,7 @@ fn limits_before_login(gate: &Gate, service: usize) -> Limits {
     let websocket = &gate.websocket;
     Limits {
         message_bytes: match gate.backends[service] {
-            Backend::Amqp(_) => websocket.message_before_login_bytes,
+            Backend::Amqp(_) | Backend::Shared(_) => websocket.message_before_login_bytes,
             Backend::Echo => websocket.message_bytes,
         },
         fragments: websocket.fragments.get(),

@@ -36,6 +36,7 @@ use crate::relay::splice::Side;
 use crate::relay::FromClient;
 use crate::relay::ToClient;
 use crate::relay::Wiring;
+use crate::upstream::Blocked;
 use crate::upstream::ConnectError;
 use crate::upstream::Connected;
 use crate::upstream::Upstream;
@@ -72,6 +73,10 @@ pub struct Connection {
     /// Runs out when the login (from the client's first byte on), or after the end the delivery,
     /// takes too long.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The broker's name, once it has answered.
+    broker: String,
+    /// There while the broker holds back what the client publishes.
+    blocked: Option<Blocked>,
     /// The client has been told all there was to say.
     silent: bool,
     /// The session sends no more data.
@@ -105,6 +110,8 @@ impl Connection {
                 have: 0,
             },
             deadline: Some(Box::pin(tokio::time::sleep(login_deadline))),
+            broker: String::new(),
+            blocked: None,
             silent: false,
             finishing: false,
         }
@@ -170,6 +177,7 @@ impl Connection {
 
     fn start_relaying(&mut self, connected: Connected) {
         let config = &self.service.config;
+        self.broker = connected.broker;
         let params = Params {
             login: connected.login.map(|(user, password)| Login {
                 user,
@@ -199,17 +207,29 @@ impl Connection {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::LoggedIn => {
+            Event::LoggedIn(user) => {
                 self.deadline = None;
-                self.wiring.tell(ToClient::LoggedIn);
-                if let State::Relaying(relaying) = &mut self.state {
-                    if let Some(next) = relaying.changed() {
-                        self.handle_event(next);
-                    }
-                }
+                self.wiring.tell(ToClient::LoggedIn(user));
+                self.handle_changes();
+            }
+            Event::Blocked(is_blocked) => {
+                self.blocked = is_blocked.then(|| {
+                    let upstream = self.service.upstream.clone();
+                    Blocked::new(upstream, self.broker.clone())
+                });
+                self.handle_changes();
             }
             Event::AmqpOver => self.set_deadline(self.service.close_deadline),
             Event::Ended(ending) => self.end(ending),
+        }
+    }
+
+    /// Deals with what has changed besides.
+    fn handle_changes(&mut self) {
+        if let State::Relaying(relaying) = &mut self.state {
+            if let Some(next) = relaying.changed() {
+                self.handle_event(next);
+            }
         }
     }
 

@@ -15,13 +15,11 @@ pub fn reply(ending: &Ending) -> Option<(ReplyCode, String, (u16, u16))> {
         | Ending::NotAmqp
         | Ending::BrokerClosed { .. }
         | Ending::VersionRefused
-        | Ending::BrokerUnreachable(_)
         | Ending::HandshakeTimeout
         | Ending::HandshakeMalformed(_)
         | Ending::LoginRefused(_)
         | Ending::Forbidden(_)
         | Ending::ExtensionRequired(_)
-        | Ending::Unavailable(_)
         | Ending::Redirected => None,
         Ending::AmqpViolation {
             reply_code,
@@ -39,6 +37,8 @@ pub fn reply(ending: &Ending) -> Option<(ReplyCode, String, (u16, u16))> {
         | Ending::ClientSlow
         | Ending::LoginTimeout
         | Ending::BrokerLost(_)
+        | Ending::BrokerUnreachable(_)
+        | Ending::Unavailable(_)
         | Ending::BrokerLoginTimeout
         | Ending::Drained
         | Ending::OperatorEnded => Some((

@@ -5,6 +5,7 @@ use prometheus::IntCounterVec;
 use prometheus::Opts;
 use prometheus::Registry;
 
+use crate::relay::server::Rule;
 use crate::relay::tally::MethodClass;
 use crate::relay::tally::MethodTally;
 use crate::relay::tally::Tally;
@@ -17,6 +18,9 @@ pub struct Metrics {
     /// In the order of [`MethodClass::ALL`].
     methods_from_client: Vec<IntCounter>,
     methods_to_client: Vec<IntCounter>,
+    /// In the order of [`Rule::ALL`].
+    refusals: Vec<IntCounter>,
+    paused: IntCounter,
 }
 
 impl Metrics {
@@ -44,6 +48,19 @@ impl Metrics {
         registry.register(Box::new(publishes.clone()))?;
         registry.register(Box::new(deliveries.clone()))?;
         registry.register(Box::new(methods.clone()))?;
+        let refusals = IntCounterVec::new(
+            Opts::new(
+                "smeuse_shared_refusals_total",
+                "What clients on shared connections did that the broker was spared, by rule.",
+            ),
+            &["rule"],
+        )?;
+        registry.register(Box::new(refusals.clone()))?;
+        let paused = IntCounter::new(
+            "smeuse_shared_sessions_paused_total",
+            "Times that deliveries on a shared connection had to wait for a slow client.",
+        )?;
+        registry.register(Box::new(paused.clone()))?;
         let of_direction = |direction: &str| {
             let of_class =
                 |class: MethodClass| methods.with_label_values(&[class.label(), direction]);
@@ -54,7 +71,25 @@ impl Metrics {
             deliveries,
             methods_from_client: of_direction("from_client"),
             methods_to_client: of_direction("to_client"),
+            refusals: Rule::ALL
+                .iter()
+                .map(|rule| refusals.with_label_values(&[rule.label()]))
+                .collect(),
+            paused,
         })
+    }
+
+    /// Counts a rule that a client on a shared connection has broken.
+    pub fn refused(&self, rule: Rule) {
+        let place = Rule::ALL.iter().position(|other| *other == rule);
+        if let Some(counter) = place.and_then(|place| self.refusals.get(place)) {
+            counter.inc();
+        }
+    }
+
+    /// Counts that deliveries have to wait for a slow client.
+    pub fn paused(&self) {
+        self.paused.inc();
     }
 
     /// Adds what a splice has counted.

@@ -12,8 +12,10 @@ pub mod farewell;
 pub mod metrics;
 pub mod negotiation;
 pub mod relaying;
+pub mod server;
 pub mod splice;
 pub mod tally;
+pub mod tenant;
 pub mod violation;
 
 use std::any::Any;
@@ -26,6 +28,7 @@ pub use self::config::Config;
 pub use self::connection::Connection;
 pub use self::echo::Echo;
 pub use self::metrics::Metrics;
+pub use self::tenant::Tenant;
 use crate::batch::Batch;
 use crate::credit::Window;
 use crate::ending::Ending;
@@ -51,8 +54,8 @@ pub enum FromClient {
 pub enum ToClient {
     /// Payload bytes, in order. Credit for them was spent on [`Wiring::to_client`].
     Data(Batch),
-    /// The broker has accepted the client's login.
-    LoggedIn,
+    /// The broker, or the gateway in its place, has accepted the client's login: whose, if that is known.
+    LoggedIn(Option<String>),
     /// Answers [`FromClient::Farewell`], with the ending that AMQP itself has come to, if it has.
     Farewell(Option<Ending>),
     /// The relay has found a reason to end the session, and has said all it had to say to the client.

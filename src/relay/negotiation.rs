@@ -2,6 +2,9 @@
 //! the gateway writes, and what of the client's answers it does not let through (AMQP 0-9-1 section
 //! 2.2.4).
 
+mod user;
+
+use crate::relay::negotiation::user::claimed_user;
 use crate::relay::splice::Login;
 use crate::relay::splice::Params;
 use crate::relay::splice::Side;
@@ -31,6 +34,8 @@ pub struct Negotiation {
     started: bool,
     challenged: bool,
     offered: Option<Limits>,
+    /// Who the client logs in as, where the login is its own.
+    user: Option<String>,
 }
 
 /// What the client has to send next.
@@ -63,6 +68,7 @@ impl Negotiation {
             started: false,
             challenged: false,
             offered: None,
+            user: None,
         }
     }
 
@@ -79,6 +85,11 @@ impl Negotiation {
         } else {
             Side::Broker
         }
+    }
+
+    /// Who the client has logged in as, where the login is its own and can be read.
+    pub fn take_user(&mut self) -> Option<String> {
+        self.user.take()
     }
 
     /// The largest frame the broker may send as long as frame-max is not agreed.
@@ -183,8 +194,10 @@ impl Negotiation {
     }
 
     /// Writes the service's login in place of the client's, whatever that is.
-    fn start_ok(&self, arguments: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
+    fn start_ok(&mut self, arguments: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
         let Some(Login { user, password }) = &self.params.login else {
+            let start_ok = StartOk::decode(arguments).ok();
+            self.user = start_ok.as_ref().and_then(claimed_user);
             return Ok(None);
         };
         let Ok(start_ok) = StartOk::decode(arguments) else {
@@ -214,51 +227,14 @@ impl Negotiation {
 
     /// Holds the client's limits to what it was offered, by the rules RabbitMQ has.
     fn tune_ok(&self, arguments: &[u8]) -> Result<Limits, Violation> {
-        let Ok(TuneOk {
-            channel_max,
-            frame_max,
-            ..
-        }) = TuneOk::decode(arguments)
-        else {
-            return Err(Violation::malformed_method(
-                TuneOk::ID,
-                "connection.tune-ok",
-            ));
-        };
         // A client that did not wait for connection.tune is held to our limits here, and to the
         // broker's by the broker.
         let offered = self.offered.unwrap_or_else(|| self.lowered(0, 0));
-        let smallest = SMALLEST_FRAME_MAX.min(offered.frame_max);
-        if frame_max != 0 && frame_max < smallest {
-            return Err(not_negotiable(
-                "frame_max",
-                frame_max,
-                "",
-                "lower than the minimum",
-                smallest,
-            ));
-        }
-        if frame_max == 0 || frame_max > offered.frame_max {
-            let most = offered.frame_max;
-            return Err(not_negotiable(
-                "frame_max",
-                frame_max,
-                "",
-                "higher than the maximum",
-                most,
-            ));
-        }
-        if channel_max == 0 || channel_max > offered.channel_max {
-            let detail = if channel_max == 0 { " (no limit)" } else { "" };
-            let (value, most) = (channel_max.into(), offered.channel_max.into());
-            return Err(not_negotiable(
-                "channel_max",
-                value,
-                detail,
-                "higher than the maximum",
-                most,
-            ));
-        }
+        let TuneOk {
+            channel_max,
+            frame_max,
+            ..
+        } = agree(offered, arguments)?;
         Ok(Limits {
             frame_max,
             channel_max,
@@ -322,6 +298,57 @@ impl Negotiation {
             Expects::Nothing => "running",
         }
     }
+}
+
+/// Holds the arguments of connection.tune-ok to the limits that were offered, none of them 0, by the
+/// rules RabbitMQ has.
+///
+/// # Errors
+/// What connection.close has to say.
+pub fn agree(offered: Limits, arguments: &[u8]) -> Result<TuneOk, Violation> {
+    let Ok(tune_ok) = TuneOk::decode(arguments) else {
+        return Err(Violation::malformed_method(
+            TuneOk::ID,
+            "connection.tune-ok",
+        ));
+    };
+    let TuneOk {
+        channel_max,
+        frame_max,
+        ..
+    } = tune_ok;
+    let smallest = SMALLEST_FRAME_MAX.min(offered.frame_max);
+    if frame_max != 0 && frame_max < smallest {
+        return Err(not_negotiable(
+            "frame_max",
+            frame_max,
+            "",
+            "lower than the minimum",
+            smallest,
+        ));
+    }
+    if frame_max == 0 || frame_max > offered.frame_max {
+        let most = offered.frame_max;
+        return Err(not_negotiable(
+            "frame_max",
+            frame_max,
+            "",
+            "higher than the maximum",
+            most,
+        ));
+    }
+    if channel_max == 0 || channel_max > offered.channel_max {
+        let detail = if channel_max == 0 { " (no limit)" } else { "" };
+        let (value, most) = (channel_max.into(), offered.channel_max.into());
+        return Err(not_negotiable(
+            "channel_max",
+            value,
+            detail,
+            "higher than the maximum",
+            most,
+        ));
+    }
+    Ok(tune_ok)
 }
 
 fn not_negotiable(field: &str, value: u32, detail: &str, how: &str, bound: u32) -> Violation {

@@ -34,6 +34,8 @@ pub struct Relaying {
     /// The beginning of a frame from the broker whose end has not come.
     partial: Option<(Buffer, usize)>,
     logged_in: bool,
+    /// What was last said of [`Splice::is_blocked`].
+    blocked: bool,
     /// The broker's connection.close was reported.
     over: bool,
     /// The write side of the socket is of no more use: reading goes on to learn why.
@@ -44,8 +46,10 @@ pub struct Relaying {
 /// What bytes from the broker have changed.
 #[derive(Debug)]
 pub enum Event {
-    /// The broker has accepted the login (connection.open-ok).
-    LoggedIn,
+    /// The broker has accepted the login (connection.open-ok): whose, where the login is the client's own.
+    LoggedIn(Option<String>),
+    /// The broker holds back what the client publishes, or no longer.
+    Blocked(bool),
     /// The broker has sent connection.close: the client's connection.close-ok is still to come.
     AmqpOver,
     /// The broker's socket is of no more use.
@@ -61,6 +65,7 @@ impl Relaying {
             to_broker: Outbox::default(),
             partial: None,
             logged_in: false,
+            blocked: false,
             over: false,
             write_failed: None,
             shut_down: false,
@@ -244,7 +249,11 @@ impl Relaying {
         let phase = self.splice.phase();
         if phase == Phase::Open && !self.logged_in {
             self.logged_in = true;
-            return Some(Event::LoggedIn);
+            return Some(Event::LoggedIn(self.splice.take_user()));
+        }
+        if self.splice.is_blocked() != self.blocked {
+            self.blocked = self.splice.is_blocked();
+            return Some(Event::Blocked(self.blocked));
         }
         if phase == Phase::Closed {
             return self.amqp_ending().map(Event::Ended);

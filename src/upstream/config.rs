@@ -9,23 +9,40 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::Serializer;
 
+pub use shared::Shared;
 pub use uri::BrokerUri;
 pub use uri::Scheme;
 
+use crate::upstream::backoff::Terms;
+
+mod shared;
 mod uri;
 
 /// The brokers of one service, and how they are reached and logged in to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Brokers, tried in order. At least one.
+    /// Brokers. At least one.
     pub uris: Vec<BrokerUri>,
     /// How sessions share broker sockets.
     pub connections: Connections,
+    /// The settings of [`Connections::Shared`].
+    pub shared: Shared,
+    /// Which broker a session tries first.
+    pub broker_order: BrokerOrder,
     /// Time for name resolution, TCP, TLS and the broker's first bytes, all URIs together. Longer
     /// than zero, at most one hour.
     #[serde(with = "humantime_serde")]
     pub connect_deadline: Duration,
+    /// Connects within any second, over all brokers of the service; 0 means no limit.
+    pub connects_per_second: u32,
+    /// How long a broker is passed over after a failure; doubled by each further one. Longer than
+    /// zero.
+    #[serde(with = "humantime_serde")]
+    pub backoff: Duration,
+    /// How long it is passed over at most. At least `backoff`, at most one hour.
+    #[serde(with = "humantime_serde")]
+    pub backoff_max: Duration,
     /// Whose login reaches the broker.
     pub login: LoginMode,
     /// The user with [`LoginMode::Service`]; default: that of the URI.
@@ -50,7 +67,12 @@ impl Default for Config {
         Self {
             uris: vec![BrokerUri::local()],
             connections: Connections::default(),
+            shared: Shared::default(),
+            broker_order: BrokerOrder::default(),
             connect_deadline: Duration::from_secs(5),
+            connects_per_second: 200,
+            backoff: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(10),
             login: LoginMode::default(),
             user: None,
             password: None,
@@ -77,8 +99,34 @@ impl Config {
         if self.connect_deadline > DEADLINE_MAX {
             return Err("connect_deadline: must be at most one hour".to_owned());
         }
+        if self.backoff.is_zero() {
+            return Err("backoff: must be longer than zero".to_owned());
+        }
+        if self.backoff_max < self.backoff {
+            return Err("backoff_max: must be at least backoff".to_owned());
+        }
+        if self.backoff_max > DEADLINE_MAX {
+            return Err("backoff_max: must be at most one hour".to_owned());
+        }
+        self.shared
+            .validate()
+            .map_err(|text| format!("shared.{text}"))?;
+        if self.connections == Connections::Shared && self.login != LoginMode::Service {
+            return Err(
+                "connections: \"shared\" needs login = \"service\", because one login serves many clients"
+                    .to_owned(),
+            );
+        }
         self.validate_login()?;
         self.validate_tls()
+    }
+
+    /// How long a broker is passed over after failures.
+    pub fn backoff_terms(&self) -> Terms {
+        Terms {
+            first: self.backoff,
+            most: self.backoff_max,
+        }
     }
 
     /// The user and the password that the gateway writes into the login at this broker; none if the
@@ -101,6 +149,11 @@ impl Config {
             LoginMode::Service => uri.vhost(),
         };
         self.vhost.as_deref().or(of_uri).map(str::to_owned)
+    }
+
+    /// Whether a token takes the place of user and password.
+    fn has_token(&self) -> bool {
+        self.connections == Connections::Shared && self.shared.token_file.is_some()
     }
 
     fn login_parts<'a>(&'a self, uri: &'a BrokerUri) -> (Option<&'a str>, Option<&'a Secret>) {
@@ -128,6 +181,7 @@ impl Config {
                     }
                 }
             }
+            LoginMode::Service if self.has_token() => {}
             LoginMode::Service => {
                 for uri in &self.uris {
                     let (user, password) = self.login_parts(uri);
@@ -166,6 +220,8 @@ pub enum Connections {
     /// One broker socket per session.
     #[default]
     Dedicated,
+    /// Many sessions on one broker connection of the service's account.
+    Shared,
 }
 
 impl TryFrom<String> for Connections {
@@ -174,10 +230,21 @@ impl TryFrom<String> for Connections {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         match text.as_str() {
             "dedicated" => Ok(Self::Dedicated),
-            "shared" => Err("connections: \"shared\" is not available yet; use \"dedicated\""),
-            _ => Err("connections: must be \"dedicated\""),
+            "shared" => Ok(Self::Shared),
+            _ => Err("connections: must be \"dedicated\" or \"shared\""),
         }
     }
+}
+
+/// Which of several brokers a session tries first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BrokerOrder {
+    /// The first that is named.
+    #[default]
+    First,
+    /// Another than the one before it.
+    Rotate,
 }
 
 /// Whose AMQP login reaches the broker.

@@ -47,6 +47,19 @@ impl ConnectError {
     }
 }
 
+impl ConnectError {
+    /// Whether the broker is there, and refuses the login.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.failure, Failure::LoginRefused)
+    }
+
+    /// The sentence without what was tried before this broker.
+    pub(super) fn sentence(&self) -> String {
+        let (before, after) = self.failure.around_broker();
+        format!("{before}{}{after}", self.broker)
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = self.failure.around_broker();
@@ -70,6 +83,8 @@ impl Error for ConnectError {
             | Failure::ClosedEarly
             | Failure::NotAmqp
             | Failure::ExpectsTls
+            | Failure::BackedOff
+            | Failure::Paced
             | Failure::LoginRefused => None,
         }
     }
@@ -96,6 +111,10 @@ pub enum Failure {
     NotAmqp,
     /// Its first bytes are TLS's complaint that it was not spoken to in TLS.
     ExpectsTls,
+    /// It has failed lately, and the time in which it is passed over ends after the deadline.
+    BackedOff,
+    /// So many ask for a broker that the turn for this one would come after the deadline.
+    Paced,
     /// It speaks AMQP but refused the gateway's own login or vhost. Only a probe logs in, so only a
     /// probe ends so.
     LoginRefused,
@@ -124,6 +143,8 @@ impl Failure {
             Self::Tls(_) => "tls_failed",
             Self::ClosedEarly => "closed_early",
             Self::NotAmqp | Self::ExpectsTls => "not_amqp",
+            Self::BackedOff => "backed_off",
+            Self::Paced => "paced",
             Self::LoginRefused => "login_refused",
         }
     }
@@ -143,6 +164,11 @@ impl Failure {
             Self::ClosedEarly => ("broker ", " closed the socket before it answered"),
             Self::NotAmqp => ("broker ", " does not speak AMQP"),
             Self::ExpectsTls => ("broker ", " expects TLS, so its URI begins with amqps://"),
+            Self::BackedOff => ("broker ", " failed lately and may not be tried again yet"),
+            Self::Paced => (
+                "too many ask for broker ",
+                " now, the turn would come too late",
+            ),
             Self::LoginRefused => ("broker ", " refused the login or the vhost of the service"),
         }
     }
@@ -236,7 +262,7 @@ const TEXT_BYTES: usize = 110;
 const ELLIPSIS: &str = "...";
 
 /// Every label of a failed connect, so that each stands at 0 before the first.
-pub(super) const FAILED_OUTCOMES: [&str; 8] = [
+pub(super) const FAILED_OUTCOMES: [&str; 10] = [
     "resolve_failed",
     "refused",
     "unreachable",
@@ -245,6 +271,8 @@ pub(super) const FAILED_OUTCOMES: [&str; 8] = [
     "tls_failed",
     "closed_early",
     "not_amqp",
+    "backed_off",
+    "paced",
 ];
 
 #[cfg(test)]
@@ -269,6 +297,8 @@ mod tests {
             Failure::ClosedEarly,
             Failure::NotAmqp,
             Failure::ExpectsTls,
+            Failure::BackedOff,
+            Failure::Paced,
             Failure::LoginRefused,
         ];
         failures

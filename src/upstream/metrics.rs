@@ -3,10 +3,13 @@
 
 use std::time::Instant;
 
+use prometheus::Counter;
+use prometheus::CounterVec;
 use prometheus::Histogram;
 use prometheus::HistogramOpts;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
 
@@ -19,6 +22,20 @@ pub struct Metrics {
     connections: IntGauge,
     connects: IntCounterVec,
     duration: Histogram,
+    up: IntGaugeVec,
+    blocked: IntGaugeVec,
+    backoff: CounterVec,
+}
+
+/// The numbers of one broker.
+#[derive(Clone, Debug)]
+pub(super) struct BrokerMetrics {
+    /// 1 unless the last that was heard of it was a failure.
+    pub(super) up: IntGauge,
+    /// Connections that it holds back.
+    pub(super) blocked: IntGauge,
+    /// Seconds in which it was passed over.
+    pub(super) backoff: Counter,
 }
 
 impl Metrics {
@@ -46,6 +63,27 @@ impl Metrics {
                 )
                 .buckets(DURATION_BUCKETS.to_vec()),
             )?,
+            up: IntGaugeVec::new(
+                Opts::new(
+                    "smeuse_broker_up",
+                    "0 from a failure of the broker to its next success, else 1.",
+                ),
+                &["broker"],
+            )?,
+            blocked: IntGaugeVec::new(
+                Opts::new(
+                    "smeuse_broker_blocked",
+                    "Connections whose publishes the broker holds back (connection.blocked).",
+                ),
+                &["broker"],
+            )?,
+            backoff: CounterVec::new(
+                Opts::new(
+                    "smeuse_broker_backoff_seconds_total",
+                    "Seconds in which the broker was passed over after a failure.",
+                ),
+                &["broker"],
+            )?,
         };
         for outcome in FAILED_OUTCOMES.iter().chain([&CONNECTED, &ABANDONED]) {
             metrics.connects.with_label_values(&[outcome]);
@@ -53,7 +91,26 @@ impl Metrics {
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.connects.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
+        registry.register(Box::new(metrics.up.clone()))?;
+        registry.register(Box::new(metrics.blocked.clone()))?;
+        registry.register(Box::new(metrics.backoff.clone()))?;
         Ok(metrics)
+    }
+
+    /// The numbers of this broker, which is up until it is known not to be.
+    pub(super) fn of_broker(&self, name: &str) -> BrokerMetrics {
+        let up = self.up.with_label_values(&[name]);
+        up.set(1);
+        BrokerMetrics {
+            up,
+            blocked: self.blocked.with_label_values(&[name]),
+            backoff: self.backoff.with_label_values(&[name]),
+        }
+    }
+
+    /// Counts a session that gave up before it tried a broker.
+    pub(super) fn not_tried(&self, outcome: &'static str) {
+        self.connects.with_label_values(&[outcome]).inc();
     }
 
     /// Counts a socket for as long as the returned value lives.

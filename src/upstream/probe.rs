@@ -108,7 +108,7 @@ impl Upstream {
             client: None,
             gateway: None,
         };
-        let Answered { socket, .. } = self.try_brokers(ask, None).await?;
+        let Answered { socket, .. } = self.try_brokers(ask).await?;
         leave(socket).await;
         Ok(())
     }
@@ -119,24 +119,41 @@ impl Upstream {
             client: None,
             gateway: None,
         };
-        let Answered { socket, first, uri } = self.try_brokers(ask, None).await?;
+        let Answered { socket, first, uri } = self.try_brokers(ask).await?;
         let mut conversation = Conversation {
             socket,
             received: first,
         };
         let deadline = self.config().connect_deadline;
-        let talked = timeout(deadline, conversation.hold(self.account(uri)))
+        let talked = timeout(deadline, conversation.hold(self.account_at(uri)))
             .await
             .unwrap_or(Err(Failure::Deadline(Step::Answer)));
         leave(conversation.socket).await;
-        talked.map_err(|failure| ConnectError::new(uri.name(), failure, 1))?;
+        let name = uri.name();
+        let broker = self.brokers().iter().find(|broker| broker.name() == name);
+        let result = talked.map_err(|failure| ConnectError::new(name.clone(), failure, 1));
+        match (&result, broker) {
+            (_, None) => {}
+            (Ok(()), Some(broker)) => broker.succeeded(),
+            // It is the login that is at fault, or the vhost: the broker has answered.
+            (Err(error), Some(broker)) if error.is_refusal() => broker.succeeded(),
+            (Err(error), Some(broker)) => {
+                broker.failed(self.config().backoff_terms(), &error.sentence());
+            }
+        }
+        result?;
         self.evidence().record(Instant::now());
         Ok(())
     }
 
+    /// The gateway's own login at the broker of this index, if it has one that is complete.
+    pub(super) fn account(&self, index: usize) -> Option<Account> {
+        self.account_at(self.config().uris.get(index)?)
+    }
+
     /// Only a login that is complete: trying a vhost that nobody has named could be refused, which
     /// would say nothing and fill the broker's log with errors.
-    fn account(&self, uri: &BrokerUri) -> Option<Account> {
+    fn account_at(&self, uri: &BrokerUri) -> Option<Account> {
         let (user, password) = self.config().service_login(uri)?;
         let vhost = self.config().forced_vhost(uri)?;
         Some(Account {
@@ -147,10 +164,11 @@ impl Upstream {
     }
 }
 
-struct Account {
-    user: String,
-    password: Secret,
-    vhost: String,
+/// A login that is complete.
+pub(super) struct Account {
+    pub(super) user: String,
+    pub(super) password: Secret,
+    pub(super) vhost: String,
 }
 
 /// AMQP 0-9-1 as far as connection.open (section 2.2.4), one method after the other.

@@ -40,6 +40,10 @@ mod login;
 mod login_commands;
 // How a broker is reached: order, deadlines, TLS, PROXY protocol, addresses behind proxies.
 mod upstreams;
+// Brokers that fail: order, back-off, the bound on connects, health.
+mod brokers;
+// The gateway as a client of its own broker: events, commands, permissions, alarms, restarts.
+mod control;
 // The table of endings, row by row.
 mod endings;
 // Back-pressure: whoever stalls pauses the other side and costs no memory.

@@ -141,7 +141,9 @@ fn the_page_is_the_text_format_and_names_the_build() {
 #[test]
 fn no_label_says_who_or_what_was_sent() {
     let broker = Broker::polite();
-    let gateway = Gateway::start(&configuration::amqp(broker.uri()));
+    // Brokers are labels, by the names that the configuration has for them.
+    let uri = format!("amqp://localhost:{}", broker.address().port());
+    let gateway = Gateway::start(&configuration::amqp(uri));
     let login = Login {
         response: b"\0label-user\0label-password".to_vec(),
         vhost: "label-vhost".to_owned(),

@@ -29,6 +29,7 @@ use crate::relay::connection::Addresses;
 use crate::relay::Connection;
 use crate::relay::Echo;
 use crate::relay::FromClient;
+use crate::relay::Tenant;
 use crate::relay::Wiring;
 use crate::wire::websocket::encoder;
 use crate::wire::websocket::encoder::HEADROOM;
@@ -109,7 +110,7 @@ impl<S: Socket> Session<S> {
         let mut text = false;
         match self.gate.backends[self.service] {
             Backend::Echo => batch.pieces = pieces.to_vec(),
-            Backend::Amqp(_) => {
+            Backend::Amqp(_) | Backend::Shared(_) => {
                 // Where messages begin and end means nothing to AMQP; that they are binary does.
                 text = pieces.iter().any(|piece| piece.opcode == Opcode::Text);
                 if text {
@@ -151,6 +152,16 @@ impl<S: Socket> Session<S> {
                     gateway: self.gateway,
                 };
                 Connection::new(Arc::clone(service), addresses, wiring)
+                    .start()
+                    .recipient()
+            }
+            Backend::Shared(service) => {
+                let agreed = self.traffic.agreed.get();
+                let user = agreed
+                    .map(|agreed| agreed.user.as_str())
+                    .filter(|user| !user.is_empty());
+                let identity = self.gate.identify(self.service, self.client.ip(), user);
+                Tenant::new(Arc::clone(service), identity, wiring)
                     .start()
                     .recipient()
             }

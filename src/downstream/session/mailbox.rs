@@ -1,6 +1,7 @@
 //! What others say to a session: the relay its data and its end, the process its orders.
 
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::task::ready;
@@ -37,6 +38,7 @@ impl<S: Socket> Actor for Session<S> {
             service: Arc::clone(service),
             opened: self.timer.opened(),
             traffic: Arc::clone(&self.traffic),
+            is_ended: AtomicBool::new(false),
         };
         self.gate.metrics.opened(service);
         self.gate.sessions.enter(self.id, entry);
@@ -68,6 +70,7 @@ impl<S> Drop for Session<S> {
             pipeline.end(ending);
         }
         self.gate.metrics.closed(service, ending);
+        self.tell_ended(ending);
         let traffic = &self.traffic;
         info!(
             session = %self.id,
@@ -111,10 +114,16 @@ impl<S: Socket> Handler<ToClient> for Session<S> {
     fn handle(&mut self, message: ToClient, _: &mut Self::Context) {
         match message {
             ToClient::Data(batch) => self.data_to_client(batch),
-            ToClient::LoggedIn => self.decoder.set_limits(Limits {
-                message_bytes: self.gate.websocket.message_bytes,
-                fragments: self.gate.websocket.fragments.get(),
-            }),
+            ToClient::LoggedIn(user) => {
+                self.decoder.set_limits(Limits {
+                    message_bytes: self.gate.websocket.message_bytes,
+                    fragments: self.gate.websocket.fragments.get(),
+                });
+                if let Some(user) = user {
+                    let _ = self.traffic.amqp_user.set(user.into());
+                }
+                self.tell_opened();
+            }
             ToClient::Farewell(come_to) => {
                 if let Some(ending) = come_to {
                     self.phase.explain(ending);

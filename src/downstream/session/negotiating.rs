@@ -16,6 +16,7 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::batch::Batch;
+use crate::downstream::gate::Backend;
 use crate::downstream::registry::Agreed;
 use crate::downstream::session::limits_before_login;
 use crate::downstream::session::Negotiated;
@@ -277,6 +278,9 @@ impl<S: Socket> Session<S> {
             Box::new(Pipeline::start(agreement.extensions, &session, &requests))
         });
         self.stage = Stage::Open(pipeline);
+        if let Backend::Echo = self.gate.backends[self.service] {
+            self.tell_opened();
+        }
     }
 
     /// One line in the log, and one entry in the list of sessions, where more was agreed than the line that the session

@@ -15,7 +15,7 @@ use crate::pipeline::link::SignOfLife;
 
 impl<S: Socket> Session<S> {
     fn view(&self) -> View {
-        let speaks_amqp = matches!(self.gate.backends[self.service], Backend::Amqp(_));
+        let speaks_amqp = !matches!(self.gate.backends[self.service], Backend::Echo);
         View {
             open: self.phase.ending().is_none(),
             paused: self.from_client.is_exhausted() || self.answers_wait(),
@@ -33,6 +33,7 @@ impl<S: Socket> Session<S> {
     fn login_deadline(&self) -> Duration {
         match &self.gate.backends[self.service] {
             Backend::Amqp(service) => service.config.login_deadline,
+            Backend::Shared(service) => service.config.login_deadline,
             Backend::Echo => Duration::MAX,
         }
     }

@@ -110,6 +110,10 @@ pub struct Splice {
     client_closed: bool,
     gateway_closed: bool,
     broker_close: Option<Box<CloseReason>>,
+    /// Who the client has logged in as.
+    user: Option<String>,
+    /// The broker holds publishers back.
+    blocked: bool,
 }
 
 /// How far the connection is; the negotiation is dropped when it is over.
@@ -150,6 +154,8 @@ impl Splice {
             client_closed: false,
             gateway_closed: false,
             broker_close: None,
+            user: None,
+            blocked: false,
         }
     }
 
@@ -169,6 +175,17 @@ impl Splice {
     /// client.
     pub fn broker_close(&self) -> Option<&CloseReason> {
         self.broker_close.as_deref()
+    }
+
+    /// Who the client has logged in as, from connection.open-ok on, where the login is its own and can be read.
+    pub fn take_user(&mut self) -> Option<String> {
+        self.user.take()
+    }
+
+    /// Whether the broker holds back what the client publishes (connection.blocked). It says so only to clients that
+    /// have asked for it.
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Whether the client has sent connection.close.

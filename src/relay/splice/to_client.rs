@@ -107,6 +107,9 @@ impl Splice {
         match method {
             Start::ID => self.started = true,
             OpenOk::ID if matches!(self.state, State::Negotiating(_)) => {
+                if let State::Negotiating(negotiation) = &mut self.state {
+                    self.user = negotiation.take_user();
+                }
                 self.state = State::Open;
                 self.client_is_relayed();
                 return None;
@@ -116,6 +119,8 @@ impl Splice {
                 self.state = State::Closed;
                 self.from_client = FromClient::Deaf;
             }
+            MethodId::CONNECTION_BLOCKED => self.blocked = true,
+            MethodId::CONNECTION_UNBLOCKED => self.blocked = false,
             _ => {}
         }
         match &mut self.state {
@@ -243,7 +248,14 @@ const METHOD_ID_SIZE: usize = 4;
 fn is_notable(method: MethodId) -> bool {
     matches!(
         method,
-        Start::ID | Secure::ID | Tune::ID | OpenOk::ID | Close::ID | CloseOk::ID
+        Start::ID
+            | Secure::ID
+            | Tune::ID
+            | OpenOk::ID
+            | Close::ID
+            | CloseOk::ID
+            | MethodId::CONNECTION_BLOCKED
+            | MethodId::CONNECTION_UNBLOCKED
     )
 }
 

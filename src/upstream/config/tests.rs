@@ -285,7 +285,7 @@ fn impossible_settings_are_named() {
 #[test]
 fn what_is_not_a_setting_is_refused_with_the_reason() {
     for (toml, reason) in [
-        ("connections = 'shared'", "not available yet"),
+        ("connections = 'shared'", "needs login"),
         ("connections = 'both'", "dedicated"),
         ("login = 'both'", "service"),
         ("proxy_protocol = 'v3'", "v2"),
@@ -296,4 +296,23 @@ fn what_is_not_a_setting_is_refused_with_the_reason() {
         let error = toml::from_str::<Config>(toml).expect_err(toml).to_string();
         assert!(error.contains(reason), "{toml}: {error}");
     }
+}
+
+#[test]
+fn a_back_off_has_a_length_and_an_end() {
+    let default = config("");
+    assert_eq!(default.broker_order, BrokerOrder::First);
+    assert_eq!(default.connects_per_second, 200);
+    for (toml, key) in [
+        ("backoff = '0s'", "backoff:"),
+        ("backoff = '11s'", "backoff_max:"),
+        ("backoff_max = '2h'", "backoff_max:"),
+    ] {
+        let error = config(toml).validate().unwrap_err();
+        assert!(error.starts_with(key), "{toml}: {error}");
+    }
+    let set =
+        "broker_order = 'rotate'\nconnects_per_second = 0\nbackoff = '1s'\nbackoff_max = '1s'";
+    config(set).validate().unwrap();
+    assert!(toml::from_str::<Config>("broker_order = 'random'").is_err());
 }

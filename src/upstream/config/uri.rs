@@ -44,6 +44,12 @@ impl BrokerUri {
         }
     }
 
+    /// The same with this vhost, if the URI has none.
+    pub fn or_vhost(mut self, vhost: &str) -> Self {
+        self.vhost.get_or_insert_with(|| vhost.to_owned());
+        self
+    }
+
     /// Whether TLS is spoken with it.
     pub fn is_tls(&self) -> bool {
         self.scheme == Scheme::Amqps

@@ -186,9 +186,9 @@ async fn a_hanging_broker_leaves_time_for_the_next() {
 #[tokio::test]
 async fn of_several_that_fail_the_last_is_named_and_all_are_counted() {
     let (_port, refusing) = nobody();
-    let hanging = silent_broker().await;
+    let (hanging, other) = (silent_broker().await, silent_broker().await);
     let (upstream, registry) =
-        upstream(&format!("uris = ['amqp://{hanging}', 'amqp://{hanging}', 'amqp://{refusing}']\nconnect_deadline = '150ms'"));
+        upstream(&format!("uris = ['amqp://{hanging}', 'amqp://{other}', 'amqp://{refusing}']\nconnect_deadline = '150ms'"));
     let error = connect(&upstream).await.unwrap_err();
     assert_eq!(
         error.to_string(),

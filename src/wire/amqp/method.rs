@@ -20,6 +20,10 @@ pub struct MethodId {
 }
 
 impl MethodId {
+    /// connection.blocked, an extension of RabbitMQ's.
+    pub const CONNECTION_BLOCKED: Self = Self::new(10, 60);
+    /// connection.unblocked, an extension of RabbitMQ's.
+    pub const CONNECTION_UNBLOCKED: Self = Self::new(10, 61);
     /// basic.publish.
     pub const BASIC_PUBLISH: Self = Self::new(60, 40);
     /// basic.deliver.

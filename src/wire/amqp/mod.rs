@@ -1,6 +1,9 @@
 //! AMQP 0-9-1 as far as a relay has to read it: protocol header, frames and their boundaries, the
-//! methods of class connection that negotiate, and reply codes. Everything else stays bytes.
+//! methods of class connection that negotiate, reply codes, and whether a broker can decode the
+//! arguments of the other methods, tables and properties. Everything else stays bytes.
 
+pub mod arguments;
+pub mod fields;
 pub mod frame;
 pub mod method;
 pub mod reply_code;

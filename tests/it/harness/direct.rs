@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_lite::StreamExt;
 use lapin::options::BasicConsumeOptions;
 use lapin::options::BasicPublishOptions;
+use lapin::options::QueueBindOptions;
 use lapin::options::QueueDeclareOptions;
 use lapin::options::QueueDeleteOptions;
 use lapin::types::FieldTable;
@@ -15,6 +16,7 @@ use lapin::BasicProperties;
 use lapin::Channel;
 use lapin::Connection;
 use lapin::ConnectionProperties;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::rabbitmq::RabbitMq;
@@ -114,6 +116,68 @@ impl Direct {
         let bodies = within(&self.runtime, 3 * DEADLINE, take);
         assert_eq!(bodies.len(), count, "the consumer ended early");
         bodies
+    }
+
+    /// A queue as of [`Self::queue`] that outlives the broker's process.
+    #[track_caller]
+    pub(crate) fn durable_queue(&self) -> String {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        let name = format!("smeuse-it-durable-{}", std::process::id());
+        self.within(self.channel.queue_declare(
+            name.as_str().into(),
+            options,
+            FieldTable::default(),
+        ));
+        name
+    }
+
+    /// A queue of a name that nobody else has, bound to the exchange with this key.
+    #[track_caller]
+    pub(crate) fn subscribe(&self, exchange: &str, key: &str) -> String {
+        let queue = self.queue();
+        self.bind(&queue, exchange, key);
+        queue
+    }
+
+    #[track_caller]
+    pub(crate) fn bind(&self, queue: &str, exchange: &str, key: &str) {
+        self.within(self.channel.queue_bind(
+            queue.into(),
+            exchange.into(),
+            key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        ));
+    }
+
+    /// Publishes to the exchange, and gives so many replies.
+    #[track_caller]
+    pub(crate) fn ask(&self, exchange: &str, body: &str, replies: usize) -> Vec<Value> {
+        let queue = self.queue();
+        let properties = BasicProperties::default()
+            .with_reply_to(queue.as_str().into())
+            .with_correlation_id("7".into());
+        let options = BasicPublishOptions::default();
+        self.within(self.channel.basic_publish(
+            exchange.into(),
+            "".into(),
+            options,
+            body.as_bytes(),
+            properties,
+        ));
+        let replies = self.take_json(&queue, replies);
+        self.delete(&queue);
+        replies
+    }
+
+    /// [`Self::take`] of messages that are JSON.
+    #[track_caller]
+    pub(crate) fn take_json(&self, queue: &str, count: usize) -> Vec<Value> {
+        let parse = |body: Vec<u8>| serde_json::from_slice(&body).expect("JSON");
+        self.take(queue, count).into_iter().map(parse).collect()
     }
 
     #[track_caller]

@@ -41,6 +41,65 @@ impl RabbitMq {
         broker
     }
 
+    /// A node that no other test uses, whatever the environment names: to be administered, killed and revived.
+    pub(crate) fn private() -> Self {
+        Self::start()
+    }
+
+    /// `rabbitmqctl` on a private node.
+    #[track_caller]
+    pub(crate) fn ctl(&self, arguments: &[&str]) {
+        self.script("ctl", arguments);
+    }
+
+    /// SIGKILL for a private node.
+    #[track_caller]
+    pub(crate) fn kill(&self) {
+        self.script("kill", &[]);
+    }
+
+    /// Starts a private node again that was killed, at the same address and with the data it had.
+    #[track_caller]
+    pub(crate) fn revive(&self) {
+        self.script("revive", &[]);
+    }
+
+    /// A signal for a private node, such as STOP, after which its sockets take bytes and nobody answers.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let purpose = self.purpose.as_deref().expect("a private node");
+        let state = package()
+            .join("target")
+            .join(format!("rabbitmq-{purpose}"))
+            .join("state");
+        let state = fs::read_to_string(state).expect("the node's state");
+        let pid = state
+            .lines()
+            .find_map(|line| line.strip_prefix("broker_pid="))
+            .and_then(|pid| pid.parse().ok());
+        super::process::signal(pid.expect("the node's process"), name);
+    }
+
+    #[track_caller]
+    fn script(&self, command: &str, arguments: &[&str]) {
+        let purpose = self.purpose.as_deref().expect("a private node");
+        let output = Command::new(script())
+            .args([command, purpose])
+            .args(arguments)
+            .output()
+            .expect("scripts/broker can be started");
+        assert!(
+            output.status.success(),
+            "{command} {arguments:?}: {output:?}"
+        );
+    }
+
+    /// `host:port`, as the gateway names it.
+    pub(crate) fn name(&self) -> &str {
+        let rest = self.uri.rsplit_once('@').map_or("", |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default()
+    }
+
     /// `amqp://user:password@host:port`, with or without a vhost.
     pub(crate) fn uri(&self) -> &str {
         &self.uri
@@ -76,6 +135,10 @@ impl RabbitMq {
         if let Ok(uri) = std::env::var(VARIABLE) {
             return Self { uri, purpose: None };
         }
+        Self::start()
+    }
+
+    fn start() -> Self {
         let script = script();
         let purpose = new_purpose();
         assert!(

@@ -1,0 +1,631 @@
+//! What a shared connection and the sessions on it have in common, without sockets: seats, their queues, channels, books.
+//! The connection's actor drives it, the seats put into it; all on one thread.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+use std::time::Instant;
+
+use actix::Recipient;
+
+use crate::batch::Batch;
+use crate::credit::Window;
+use crate::upstream::shared::ledger::Ledger;
+use crate::upstream::shared::metrics::Counted;
+use crate::upstream::shared::metrics::Metrics;
+use crate::upstream::shared::slots::Slot;
+use crate::upstream::shared::slots::Slots;
+use crate::upstream::shared::Facts;
+use crate::upstream::shared::FromShared;
+use crate::upstream::shared::Loss;
+use crate::wire::amqp::frame::END_OCTET;
+use crate::wire::amqp::frame::OVERHEAD;
+use crate::wire::amqp::FrameHeader;
+use crate::wire::amqp::FrameKind;
+
+/// A shared connection as its seats know it.
+#[derive(Debug)]
+pub(super) struct Core(RefCell<State>);
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Sessions may take seats.
+    Open,
+    /// It was empty long enough, and is being closed.
+    Closing,
+    /// It is gone.
+    Lost,
+}
+
+pub(super) struct State {
+    pub(super) facts: Rc<Facts>,
+    pub(super) slots: Slots,
+    pub(super) ledger: Ledger,
+    pub(super) metrics: Metrics,
+    phase: Phase,
+    seats: Vec<Option<Place>>,
+    /// Seats that sessions hold, or have left and not been cleared yet.
+    seated: usize,
+    empty_since: Option<Instant>,
+    /// Seats with frames for the broker, the next one in front.
+    ready: VecDeque<usize>,
+    /// Frames of nobody's: answers to a broker that closes a channel which nobody holds any more.
+    own: Vec<u8>,
+    /// Queues that lapin has to delete.
+    deletions: VecDeque<Box<[u8]>>,
+    /// Sessions that wait for a channel or a claim.
+    waiting: HashSet<usize>,
+    blocked: Option<(String, Instant)>,
+    queue_bytes: usize,
+    counted: Counted,
+    waker: Option<Waker>,
+}
+
+/// A seat, from its taking until nothing of its session is left on the connection.
+struct Place {
+    tenant: Recipient<FromShared>,
+    from_client: Rc<Window>,
+    queue: VecDeque<(Batch, usize)>,
+    /// Since when frames wait without any having been taken.
+    waits_since: Option<Instant>,
+    channels: Vec<u16>,
+    /// Bytes sent to the session that have not gone on.
+    outstanding: usize,
+    /// Bytes for the session in the read that is being looked at.
+    incoming: usize,
+    overrun: bool,
+    /// The session wants to hear that it has left.
+    leaving: bool,
+    /// A server-named exclusive queue may be on its way.
+    unnamed_claim: bool,
+    /// Channels that are being closed, and queues that are being deleted.
+    closing: usize,
+    deleting: usize,
+    /// The session holds it no more.
+    abandoned: bool,
+    cleared: bool,
+}
+
+/// Frames that may be written, and the credit to be given back for them.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) frames: Batch,
+    /// Given back when this is dropped.
+    pub(super) _credit: Credit,
+}
+
+/// Credit of a session that was spent for frames.
+#[derive(Debug)]
+pub(super) struct Credit {
+    window: Rc<Window>,
+    bytes: usize,
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.window.return_bytes(self.bytes);
+    }
+}
+
+impl Core {
+    /// An open connection without sessions, whose channels go up to `channel_max`.
+    pub(super) fn new(
+        facts: Rc<Facts>,
+        channel_max: u16,
+        queue_bytes: usize,
+        metrics: Metrics,
+    ) -> Self {
+        let counted = metrics.count_open();
+        let mut state = State {
+            facts,
+            slots: Slots::new(channel_max),
+            ledger: Ledger::default(),
+            metrics,
+            phase: Phase::Open,
+            seats: Vec::new(),
+            seated: 0,
+            empty_since: Some(Instant::now()),
+            ready: VecDeque::new(),
+            own: Vec::new(),
+            deletions: VecDeque::new(),
+            waiting: HashSet::new(),
+            blocked: None,
+            queue_bytes,
+            counted,
+            waker: None,
+        };
+        state.count();
+        Self(RefCell::new(state))
+    }
+
+    /// What is done with everything at once. Nothing that is called here comes back to the core.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.borrow_mut())
+    }
+}
+
+impl State {
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Sessions on the connection.
+    pub(super) fn seated(&self) -> usize {
+        self.seated
+    }
+
+    /// How long it has been without sessions.
+    pub(super) fn empty_for(&self) -> Option<Duration> {
+        self.empty_since.map(|since| since.elapsed())
+    }
+
+    /// No session may take a seat any more.
+    pub(super) fn begin_closing(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+            self.counted.closing();
+        }
+    }
+
+    /// Takes a seat.
+    pub(super) fn sit(&mut self, tenant: Recipient<FromShared>, from_client: Rc<Window>) -> usize {
+        let place = Place {
+            tenant,
+            from_client,
+            queue: VecDeque::new(),
+            waits_since: None,
+            channels: Vec::new(),
+            outstanding: 0,
+            incoming: 0,
+            overrun: false,
+            leaving: false,
+            unnamed_claim: false,
+            closing: 0,
+            deleting: 0,
+            abandoned: false,
+            cleared: false,
+        };
+        self.seated += 1;
+        self.empty_since = None;
+        self.metrics.sat_down(self.seated);
+        let vacant = self.seats.iter().position(Option::is_none);
+        match vacant {
+            Some(index) => {
+                self.seats[index] = Some(place);
+                index
+            }
+            None => {
+                self.seats.push(Some(place));
+                self.seats.len() - 1
+            }
+        }
+    }
+
+    fn place(&mut self, seat: usize) -> Option<&mut Place> {
+        self.seats.get_mut(seat)?.as_mut()
+    }
+
+    /// Queues whole frames of a session.
+    pub(super) fn send(&mut self, seat: usize, frames: Batch, bytes: usize) {
+        let is_lost = self.phase == Phase::Lost;
+        let Some(place) = self.place(seat) else {
+            return;
+        };
+        let window = Rc::clone(&place.from_client);
+        if is_lost || place.leaving || place.abandoned {
+            return window.return_bytes(bytes);
+        }
+        self.metrics
+            .sent(count_frames(frames.bytes()), frames.len());
+        self.queue(seat, frames, bytes);
+    }
+
+    fn queue(&mut self, seat: usize, frames: Batch, bytes: usize) {
+        let Some(place) = self.place(seat) else {
+            return;
+        };
+        if place.queue.is_empty() {
+            place.waits_since = Some(Instant::now());
+        }
+        let was_empty = place.queue.is_empty();
+        let joined = place.queue.back_mut().is_some_and(|(last, credit)| {
+            let joined = last.append(frames.bytes());
+            *credit += if joined { bytes } else { 0 };
+            joined
+        });
+        if !joined {
+            place.queue.push_back((frames, bytes));
+        }
+        if was_empty {
+            self.ready.push_back(seat);
+        }
+        self.wake();
+    }
+
+    /// The next frames to be written: of each session in turn.
+    pub(super) fn next(&mut self) -> Option<Outgoing> {
+        let seat = self.ready.pop_front()?;
+        let place = self.place(seat)?;
+        let (frames, bytes) = place.queue.pop_front()?;
+        let credit = Credit {
+            window: Rc::clone(&place.from_client),
+            bytes,
+        };
+        if place.queue.is_empty() {
+            place.waits_since = None;
+        } else {
+            place.waits_since = Some(Instant::now());
+            self.ready.push_back(seat);
+        }
+        Some(Outgoing {
+            frames,
+            _credit: credit,
+        })
+    }
+
+    /// Frames of nobody's that are to be written.
+    pub(super) fn take_own(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.own)
+    }
+
+    /// Whether nothing of a session waits.
+    pub(super) fn is_empty(&self, seat: usize) -> bool {
+        let place = self.seats.get(seat).and_then(Option::as_ref);
+        place.is_none_or(|place| place.queue.is_empty())
+    }
+
+    /// How long the broker has taken nothing of what waits of a session.
+    pub(super) fn blocked_for(&self, seat: usize) -> Duration {
+        let place = self.seats.get(seat).and_then(Option::as_ref);
+        place
+            .and_then(|place| place.waits_since)
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Bytes sent to the session have gone on.
+    pub(super) fn taken(&mut self, seat: usize, bytes: usize) {
+        if let Some(place) = self.place(seat) {
+            place.outstanding = place.outstanding.saturating_sub(bytes);
+        }
+    }
+
+    /// Counts bytes of a read that are for a session; false if it gets none any more.
+    pub(super) fn expect(&mut self, seat: usize, bytes: usize) -> bool {
+        let Some(place) = self.place(seat) else {
+            return false;
+        };
+        if place.overrun || place.leaving || place.abandoned {
+            return false;
+        }
+        place.incoming += bytes;
+        true
+    }
+
+    /// How many bytes of the read are for the session; they are none afterwards.
+    pub(super) fn expected(&mut self, seat: usize) -> usize {
+        self.place(seat)
+            .map_or(0, |place| std::mem::take(&mut place.incoming))
+    }
+
+    /// Sends frames to a session, or tells it that too many wait for it.
+    pub(super) fn deliver(&mut self, seat: usize, frames: Batch) {
+        let most = self.queue_bytes;
+        let Some(place) = self.place(seat) else {
+            return;
+        };
+        place.incoming = 0;
+        let bytes = frames.len();
+        place.outstanding += bytes;
+        if place.outstanding > most {
+            place.overrun = true;
+            place.tell(FromShared::Overrun);
+            self.metrics.overrun();
+            return;
+        }
+        place.tell(FromShared::Data(frames));
+    }
+
+    /// A free channel for a channel of a session's.
+    pub(super) fn open_channel(&mut self, seat: usize, client: u16) -> Option<u16> {
+        let Some(channel) = self.slots.take(seat, client) else {
+            self.waiting.insert(seat);
+            return None;
+        };
+        if let Some(place) = self.place(seat) {
+            place.channels.push(channel);
+        }
+        self.count();
+        Some(channel)
+    }
+
+    /// A session's channel is closed on both sides.
+    pub(super) fn free_channel(&mut self, seat: usize, channel: u16) {
+        if !matches!(self.slots.get(channel), Slot::Used { seat: of, .. } if of == seat) {
+            return;
+        }
+        self.slots.free(channel);
+        if let Some(place) = self.place(seat) {
+            place.channels.retain(|other| *other != channel);
+        }
+        self.again();
+        self.count();
+    }
+
+    /// A session waits for a claim of another one's.
+    pub(super) fn wait(&mut self, seat: usize) {
+        self.waiting.insert(seat);
+    }
+
+    /// Something that sessions may wait for has changed.
+    pub(super) fn again(&mut self) {
+        for seat in std::mem::take(&mut self.waiting) {
+            if let Some(place) = self.place(seat) {
+                place.tell(FromShared::Again);
+            }
+        }
+    }
+
+    /// A session has asked for a server-named exclusive queue.
+    pub(super) fn claim_unnamed(&mut self, seat: usize) {
+        if let Some(place) = self.place(seat) {
+            place.unnamed_claim = true;
+        }
+    }
+
+    /// A session leaves: its channels are closed behind what it has sent.
+    pub(super) fn leave(&mut self, seat: usize) {
+        if self.phase == Phase::Lost {
+            return;
+        }
+        let Some(place) = self.place(seat) else {
+            return;
+        };
+        if place.leaving {
+            return;
+        }
+        place.leaving = true;
+        let channels = std::mem::take(&mut place.channels);
+        place.closing = channels.len();
+        self.waiting.remove(&seat);
+        for channel in channels {
+            self.slots.close(channel);
+            self.queue(seat, Batch::copied(&close_channel(channel)), 0);
+        }
+        self.clear(seat);
+        self.count();
+    }
+
+    /// The session's actor is gone, or needs its seat no more.
+    pub(super) fn abandon(&mut self, seat: usize) {
+        self.leave(seat);
+        let is_lost = self.phase == Phase::Lost;
+        let Some(place) = self.place(seat) else {
+            return;
+        };
+        place.abandoned = true;
+        if place.cleared || is_lost {
+            self.seats[seat] = None;
+        }
+    }
+
+    /// The broker has confirmed that a channel is closed which a session had when it left, or has closed it itself.
+    pub(super) fn channel_closed(&mut self, channel: u16) {
+        let Slot::Closing { seat } = self.slots.free(channel) else {
+            return;
+        };
+        if let Some(place) = self.place(seat) {
+            place.closing = place.closing.saturating_sub(1);
+        }
+        self.clear(seat);
+        self.again();
+        self.count();
+    }
+
+    /// channel.close from the broker for a channel that is being closed already.
+    pub(super) fn broker_closes(&mut self, channel: u16) {
+        self.own
+            .extend_from_slice(&method(channel, CHANNEL_CLOSE_OK, &[]));
+        self.channel_closed(channel);
+        self.wake();
+    }
+
+    /// queue.declare-ok for a session that has left.
+    pub(super) fn declared_late(&mut self, seat: usize, queue: &[u8]) {
+        let is_unnamed = queue.starts_with(b"amq.gen-");
+        let unnamed_claim = self.place(seat).is_some_and(|place| place.unnamed_claim);
+        if self.ledger.is_claimed(seat, queue) || (is_unnamed && unnamed_claim) {
+            self.ledger.own(seat, queue);
+        }
+    }
+
+    /// Once no channel of a session is left its queues are deleted, and then nothing is left of it.
+    fn clear(&mut self, seat: usize) {
+        let Some(place) = self.place(seat) else {
+            return;
+        };
+        if !place.leaving || place.cleared || place.closing > 0 || place.deleting > 0 {
+            return;
+        }
+        let names = self.ledger.leave(seat);
+        self.count();
+        if !names.is_empty() {
+            if let Some(place) = self.place(seat) {
+                place.deleting = names.len();
+            }
+            self.deletions.extend(names);
+            self.again();
+            return self.wake();
+        }
+        if let Some(place) = self.place(seat) {
+            place.cleared = true;
+            place.tell(FromShared::Left);
+            if place.abandoned {
+                self.seats[seat] = None;
+            }
+        }
+        self.seated = self.seated.saturating_sub(1);
+        if self.seated == 0 {
+            self.empty_since = Some(Instant::now());
+        }
+        self.again();
+        self.wake();
+    }
+
+    /// The next queue that lapin has to delete.
+    pub(super) fn next_deletion(&mut self) -> Option<Box<[u8]>> {
+        self.deletions.pop_front()
+    }
+
+    /// lapin has deleted a queue, or could not.
+    pub(super) fn deleted(&mut self, queue: &[u8]) {
+        if let Some(seat) = self.ledger.deleted(queue) {
+            if let Some(place) = self.place(seat) {
+                place.deleting = place.deleting.saturating_sub(1);
+            }
+            self.clear(seat);
+        }
+        self.again();
+        self.count();
+    }
+
+    /// The broker holds publishers back.
+    pub(super) fn block(&mut self, reason: String) {
+        if self.blocked.is_none() {
+            self.tell_all(|| FromShared::Blocked(reason.clone()));
+        }
+        let since = self
+            .blocked
+            .take()
+            .map_or_else(Instant::now, |(_, since)| since);
+        self.blocked = Some((reason, since));
+    }
+
+    /// The broker takes publishes again.
+    pub(super) fn unblock(&mut self) {
+        if let Some((_, since)) = self.blocked.take() {
+            self.metrics.blocked(since.elapsed());
+            self.tell_all(|| FromShared::Unblocked);
+        }
+    }
+
+    /// Why the broker holds publishers back, if it does.
+    pub(super) fn blocked(&self) -> Option<&str> {
+        self.blocked.as_ref().map(|(reason, _)| reason.as_str())
+    }
+
+    /// The connection is gone: every session is told at once. Says whether it was there before.
+    pub(super) fn lose(&mut self, loss: &Loss) -> bool {
+        if self.phase == Phase::Lost {
+            return false;
+        }
+        self.phase = Phase::Lost;
+        self.counted.gone();
+        if let Some((_, since)) = self.blocked.take() {
+            self.metrics.blocked(since.elapsed());
+        }
+        self.tell_all(|| FromShared::Lost(loss.clone()));
+        self.ready.clear();
+        self.own.clear();
+        self.deletions.clear();
+        self.ledger = Ledger::default();
+        self.slots = Slots::new(0);
+        for place in &mut self.seats {
+            if let Some(held) = place {
+                for (_, bytes) in held.queue.drain(..) {
+                    held.from_client.return_bytes(bytes);
+                }
+                held.waits_since = None;
+                if held.abandoned {
+                    *place = None;
+                }
+            }
+        }
+        self.seated = 0;
+        self.count();
+        true
+    }
+
+    fn tell_all(&self, message: impl Fn() -> FromShared) {
+        for place in self.seats.iter().flatten() {
+            if !place.cleared {
+                place.tell(message());
+            }
+        }
+    }
+
+    /// The actor looks here again when something has changed.
+    pub(super) fn watch(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn count(&mut self) {
+        let (used, free, closing) = self.slots.counts();
+        let exclusive = self.ledger.count();
+        self.counted.channels(used, free, closing);
+        self.counted.exclusive_queues(exclusive);
+    }
+}
+
+impl Place {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "data is bounded by queue_bytes; the other messages are few"
+    )]
+    fn tell(&self, message: FromShared) {
+        self.tenant.do_send(message);
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("phase", &self.phase)
+            .field("seated", &self.seated)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many frames these whole frames are.
+fn count_frames(mut bytes: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Ok(header) = FrameHeader::decode(bytes) {
+        count += 1;
+        let size = header.size as usize + OVERHEAD;
+        bytes = bytes.get(size..).unwrap_or_default();
+    }
+    count
+}
+
+/// channel.close with 200: the session has left.
+fn close_channel(channel: u16) -> Vec<u8> {
+    let text = b"the session has ended";
+    let mut arguments = vec![0, 200, text.len() as u8];
+    arguments.extend_from_slice(text);
+    arguments.extend_from_slice(&[0; 4]);
+    method(channel, [0, 20, 0, 40], &arguments)
+}
+
+fn method(channel: u16, id: [u8; 4], arguments: &[u8]) -> Vec<u8> {
+    let header = FrameHeader {
+        kind: FrameKind::METHOD,
+        channel,
+        // Frames of the gateway's own are small.
+        size: (id.len() + arguments.len()) as u32,
+    };
+    [&header.encode()[..], &id, arguments, &[END_OCTET]].concat()
+}
+
+const CHANNEL_CLOSE_OK: [u8; 4] = [0, 20, 0, 41];
