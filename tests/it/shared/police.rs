@@ -88,28 +88,19 @@ impl Fixture {
         }
     }
 
-    /// Runs sections over one way and compares with what is recorded of RabbitMQ, or of sharing where it says so.
+    /// Runs sections over one way and compares with what is recorded for it.
     #[track_caller]
-    fn compare(
-        &self,
-        sections: &[&str],
-        shared: bool,
-        connect: impl Fn() -> Wire,
-        after: impl Fn(),
-    ) {
+    fn compare(&self, sections: &[&str], way: Way, connect: impl Fn() -> Wire, after: impl Fn()) {
         let mut wrong = Vec::new();
         for case in sections
             .iter()
             .flat_map(|section| notation::section(section))
         {
-            let meant = case
-                .shared
-                .as_ref()
-                .filter(|_| shared)
-                .unwrap_or(&case.outcome);
-            let meant = ordered(meant);
+            let shared = case.shared.as_ref().filter(|_| way == Way::Shared);
+            let gateway = case.gateway.as_ref().filter(|_| way != Way::Direct);
+            let meant = ordered(shared.or(gateway).unwrap_or(&case.outcome));
             let found = self.outcome(&case, &connect);
-            if !alike(&meant, &found) {
+            if !alike(&meant, &found) && !(way == Way::Shared && alike_but_hasty(&meant, &found)) {
                 wrong.push(format!("== {}\n=> {found}\nnot {meant}", case.name));
             }
             after();
@@ -123,6 +114,14 @@ impl Fixture {
     }
 }
 
+/// How the broker is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Direct,
+    Dedicated,
+    Shared,
+}
+
 /// Where the broker only drops the connection, the gateway closes it; it has more to say.
 fn alike(meant: &str, found: &str) -> bool {
     meant == found
@@ -130,6 +129,20 @@ fn alike(meant: &str, found: &str) -> bool {
             found.starts_with("connection") && before.is_empty()
                 || found.split(" connection").next() == Some(before.trim_end())
         })
+}
+
+/// What the gateway refuses itself may be told before what the broker has still to answer.
+fn alike_but_hasty(meant: &str, found: &str) -> bool {
+    let (meant, found) = (parts(meant), parts(found));
+    let close = |parts: &[String]| {
+        parts
+            .iter()
+            .find(|part| part.starts_with("connection "))
+            .cloned()
+    };
+    close(&found).is_some()
+        && close(&meant) == close(&found)
+        && found.iter().all(|part| meant.contains(part))
 }
 
 /// The recorded outcome with its parts in the order of [`Wire::outcome`].
@@ -187,7 +200,7 @@ fn parts(outcome: &str) -> Vec<String> {
 fn what_is_recorded_is_what_the_broker_does() {
     let fixture = Fixture::new();
     let connect = || Wire::direct(&fixture.rabbitmq, &fixture.login);
-    fixture.compare(&SECTIONS, false, connect, || ());
+    fixture.compare(&SECTIONS, Way::Direct, connect, || ());
 }
 
 /// A dedicated connection passes everything on, so that its clients see what the broker does.
@@ -196,7 +209,7 @@ fn a_dedicated_connection_shows_what_the_broker_does() {
     let fixture = Fixture::new();
     let gateway = Gateway::start(&configuration::amqp(fixture.rabbitmq.uri()));
     let connect = || Wire::through(&gateway, &fixture.login);
-    fixture.compare(&SECTIONS, false, connect, || ());
+    fixture.compare(&SECTIONS, Way::Dedicated, connect, || ());
 }
 
 /// Over a shared connection it is the same, and a neighbour on it never notices.
@@ -213,7 +226,7 @@ fn compare_shared(section: &str) {
         neighbour.expect_progress();
         expect_one_connection(&gateway);
     };
-    fixture.compare(&[section], true, connect, after);
+    fixture.compare(&[section], Way::Shared, connect, after);
     neighbour.finish();
 }
 
@@ -229,7 +242,7 @@ macro_rules! sections {
 
         #[test]
         fn every_section_has_its_test() {
-            let text = include_str!("../../vectors/misbehaviour.txt");
+            let text = notation::text();
             let sections: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
             assert_eq!(sections, SECTIONS);
         }
