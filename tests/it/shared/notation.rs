@@ -1,6 +1,8 @@
 //! The notation of `tests/vectors/misbehaviour.txt`.
 //!
-//! `== NAME [OPTION]` begins a case, the lines below say what is sent, `=>` says what RabbitMQ does. `let NAME = ..` names
+//! `== NAME [OPTION]` begins a case, the lines below say what is sent, `=>` says what RabbitMQ does;
+//! `gateway =>` and `shared =>` what a session of the gateway sees, or one on a shared connection, where that is another
+//! thing on purpose. `let NAME = ..` names
 //! a piece that `<NAME>` stands for, `##` begins a section.
 //!
 //! What is sent is a row of words:
@@ -28,6 +30,8 @@ pub(super) struct Case {
     words: String,
     /// What RabbitMQ does.
     pub(super) outcome: String,
+    /// What any session of the gateway sees, where that is different on purpose.
+    pub(super) gateway: Option<String>,
     /// What a session on a shared connection sees, where that is different on purpose.
     pub(super) shared: Option<String>,
 }
@@ -42,10 +46,20 @@ pub(super) enum Step {
     Client(usize),
 }
 
+/// The whole table. Read when it is needed, so that a change of it builds nothing anew.
+#[track_caller]
+pub(super) fn text() -> String {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/vectors/misbehaviour.txt"
+    );
+    std::fs::read_to_string(path).expect("the table can be read")
+}
+
 /// The cases of one section.
 #[track_caller]
 pub(super) fn section(name: &str) -> Vec<Case> {
-    let text = include_str!("../../vectors/misbehaviour.txt");
+    let text = text();
     let mut pieces = HashMap::new();
     let mut cases: Vec<Case> = Vec::new();
     let mut inside = false;
@@ -61,11 +75,14 @@ pub(super) fn section(name: &str) -> Vec<Case> {
                 probe: !head.ends_with(" [probe2]"),
                 words: String::new(),
                 outcome: String::new(),
+                gateway: None,
                 shared: None,
             });
         } else if let Some(case) = cases.last_mut().filter(|_| inside) {
             if let Some(outcome) = line.strip_prefix("=> ") {
                 outcome.clone_into(&mut case.outcome);
+            } else if let Some(outcome) = line.strip_prefix("gateway => ") {
+                case.gateway = Some(outcome.to_owned());
             } else if let Some(outcome) = line.strip_prefix("shared => ") {
                 case.shared = Some(outcome.to_owned());
             } else {

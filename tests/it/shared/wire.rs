@@ -113,9 +113,14 @@ impl Wire {
         false
     }
 
-    /// The connection is closed by the other side or has ended.
+    /// The connection is closed by either side or has ended.
     pub(super) fn over(&self) -> bool {
-        let closed = |frame: &Frame| frame.method() == Some(amqp::CONNECTION_CLOSE);
+        let closed = |frame: &Frame| {
+            matches!(
+                frame.method(),
+                Some(amqp::CONNECTION_CLOSE | amqp::CONNECTION_CLOSE_OK)
+            )
+        };
         self.ended || self.seen.last().is_some_and(closed)
     }
 
@@ -159,6 +164,7 @@ impl Wire {
         } else {
             self.probe(probe)
         };
+        let silent = if self.over() { Vec::new() } else { silent };
         let methods = self
             .seen
             .iter()
@@ -170,9 +176,9 @@ impl Wire {
                 _ => format!("{}:{class}.{method}", frame.channel),
             })
             .collect();
-        if self.ended && !parts.iter().any(|part| part.starts_with("connection")) {
+        if self.ended {
             parts.push("dropped".to_owned());
-        } else if !silent.is_empty() && !parts.iter().any(|part| part.starts_with("connection")) {
+        } else if !silent.is_empty() {
             let silent: Vec<String> = silent.iter().map(u16::to_string).collect();
             parts.push(format!("silent {}", silent.join(",")));
         }
