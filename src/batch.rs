@@ -112,6 +112,11 @@ impl Batch {
         self.start = (self.start + count).min(self.end);
     }
 
+    /// Remembers the last `count` bytes that [`Self::advance`] forgot.
+    pub fn retreat(&mut self, count: usize) {
+        self.start = self.start.saturating_sub(count);
+    }
+
     /// Forgets all but the first `count` bytes.
     pub fn truncate(&mut self, count: usize) {
         self.end = (self.start + count).min(self.end);
@@ -257,6 +262,9 @@ mod tests {
         let mut batch = Batch::copied(b"0123456789");
         batch.advance(2);
         batch.truncate(5);
+        assert_eq!(batch.bytes(), b"23456");
+        batch.advance(2);
+        batch.retreat(2);
         assert_eq!(batch.bytes(), b"23456");
         assert!(batch.append(b"xy"));
         assert_eq!(batch.bytes(), b"23456xy");

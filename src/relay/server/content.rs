@@ -8,6 +8,7 @@ use crate::relay::server::rule::Refusal;
 use crate::relay::server::rule::Rule;
 use crate::relay::server::Server;
 use crate::wire::amqp::fields::check_properties;
+use crate::wire::amqp::fields::has_decimal_header;
 use crate::wire::amqp::frame::HEADER_SIZE;
 use crate::wire::amqp::FrameHeader;
 use crate::wire::amqp::FrameKind;
@@ -75,6 +76,11 @@ impl Server {
         }
         if check_properties(properties).is_err() {
             return Err(Refusal::internal_error(Rule::Properties));
+        }
+        // A stream cannot take it, and where it is routed to is not known.
+        let doubtful = !self.params.policy.trust_queue_types;
+        if doubtful && has_decimal_header(properties) {
+            return Err(Refusal::internal_error(Rule::ArgumentValue));
         }
         Ok(size)
     }

@@ -58,7 +58,7 @@ impl<L: Line> Case<'_, L> {
             }
         }
         if !passive {
-            self.declare_value(table)?;
+            self.declare_values(table)?;
         }
         self.has_room()?;
         if claimed || (exclusive && !passive && queue.is_empty()) {
@@ -86,14 +86,23 @@ impl<L: Line> Case<'_, L> {
         })
     }
 
-    /// A value in the table of queue.declare over which RabbitMQ fails.
-    fn declare_value(&self, table: &[u8]) -> Result<(), Refusal> {
-        match field(table, b"x-queue-master-locator") {
-            Some(Value::Text(b"min-masters" | b"client-local" | b"random")) | None => Ok(()),
-            // A wrong type is the broker's to refuse.
-            Some(Value::Other(_) | Value::Bool(_) | Value::Table(_)) => Ok(()),
-            Some(Value::Text(_)) => Err(Refusal::internal_error(Rule::ArgumentValue)),
+    /// Values in the table of queue.declare over which RabbitMQ fails.
+    fn declare_values(&self, table: &[u8]) -> Result<(), Refusal> {
+        let kind = field(table, b"x-queue-type");
+        let stream = kind == Some(Value::Text(b"stream"));
+        let replicated = stream || kind == Some(Value::Text(b"quorum"));
+        let locator = match field(table, b"x-queue-master-locator") {
+            None | Some(Value::Text(b"min-masters" | b"client-local" | b"random")) => false,
+            Some(_) => !replicated,
+        };
+        let age = match field(table, b"x-max-age") {
+            Some(Value::Text(age)) => stream && !age.first().is_some_and(u8::is_ascii_digit),
+            _ => false,
+        };
+        if locator || age {
+            return Err(Refusal::internal_error(Rule::ArgumentValue));
         }
+        Ok(())
     }
 
     fn purge(&mut self, queue: &[u8]) -> Outcome {

@@ -135,8 +135,6 @@ pub struct Server {
     heartbeat: u16,
     /// The beginning of a frame that is not whole, in front of it room for a header.
     partial: Vec<u8>,
-    /// Frames that were put together here and have to be tried again before anything else.
-    head: Option<Batch>,
     channels: Channels,
     /// Bytes in messages that are not complete.
     gathered: usize,
@@ -202,7 +200,6 @@ impl Server {
             },
             heartbeat: 0,
             partial: Vec::new(),
-            head: None,
             channels: Channels::default(),
             gathered: 0,
             booked: 0,
@@ -324,7 +321,6 @@ impl Server {
 
     /// What was kept for going on is of no use any more.
     fn forget(&mut self) {
-        self.head = None;
         self.crossing = VecDeque::new();
         self.channels = Channels::default();
         self.gathered = 0;

@@ -66,25 +66,27 @@ impl Server {
         line: &L,
         out: &mut Output,
     ) -> Pause {
-        if let Some(mut head) = self.head.take() {
-            match self.scan(&mut head, line, out) {
+        if !self.partial.is_empty() {
+            let (known, before) = (self.partial.len(), batch.len());
+            let mut frame = match self.gather(batch, self.limits) {
+                Ok(None) => return Pause::No,
+                Ok(Some(frame)) => frame,
+                Err(refusal) => return self.refuse_connection(refusal, batch, out),
+            };
+            match self.scan(&mut frame, line, out) {
                 Pause::No => {}
+                Pause::Line => {
+                    // For another time, as if its rest had not come.
+                    batch.retreat(before - batch.len());
+                    self.partial.resize(HEADROOM, 0);
+                    self.partial.extend_from_slice(frame.bytes());
+                    self.partial.truncate(known);
+                    return Pause::Line;
+                }
                 pause => {
-                    if pause == Pause::Line {
-                        self.head = Some(head);
-                    }
+                    *batch = Batch::empty();
                     return pause;
                 }
-            }
-        }
-        if !self.partial.is_empty() {
-            match self.gather(batch, self.limits) {
-                Ok(None) => return Pause::No,
-                Ok(Some(frame)) => {
-                    self.head = Some(frame);
-                    return self.relay(batch, line, out);
-                }
-                Err(refusal) => return self.refuse_connection(refusal, batch, out),
             }
         }
         self.scan(batch, line, out)

@@ -241,14 +241,7 @@ impl Server {
         };
         let (number, upstream) = (channel.number, channel.upstream);
         run::push(&frames::close_ok(upstream), &mut out.to_broker);
-        for awaited in std::mem::take(&mut channel.books.awaited) {
-            if let Awaited::Declare(declare) = awaited {
-                self.booked = self.booked.saturating_sub(1);
-                if declare.claimed {
-                    line.withdraw_claim(&declare.queue);
-                }
-            }
-        }
+        self.booked = self.booked.saturating_sub(withdraw_claims(channel, line));
         channel.delivery = None;
         match channel.state {
             ChannelState::Open => {
@@ -276,12 +269,7 @@ impl Server {
             return Goes::Nowhere;
         }
         let number = channel.number;
-        for awaited in std::mem::take(&mut channel.books.awaited) {
-            match awaited {
-                Awaited::Declare(declare) if declare.claimed => line.withdraw_claim(&declare.queue),
-                _ => {}
-            }
-        }
+        self.booked = self.booked.saturating_sub(withdraw_claims(channel, line));
         channel.broker_owes = false;
         match channel.state {
             ChannelState::ClosedByClient { times, client_owes } => {
@@ -334,6 +322,18 @@ impl Server {
         out.refusals.push(refusal.rule);
         self.violated(*refusal.violation, out);
     }
+}
+
+/// Nothing is answered on the channel any more; gives how many requests that leaves without.
+fn withdraw_claims<L: Line>(channel: &mut Channel, line: &L) -> usize {
+    let awaited = std::mem::take(&mut channel.books.awaited);
+    for awaited in &awaited {
+        match awaited {
+            Awaited::Declare(declare) if declare.claimed => line.withdraw_claim(&declare.queue),
+            _ => {}
+        }
+    }
+    awaited.len()
 }
 
 /// The first request for whose answer `is` asks.

@@ -121,6 +121,45 @@ pub fn field<'a>(fields: &'a [u8], name: &[u8]) -> Option<Value<'a>> {
     None
 }
 
+/// Whether one of the headers in properties that can be decoded is a decimal (`D`); those within
+/// other headers do not count.
+pub fn has_decimal_header(properties: &[u8]) -> bool {
+    let decimal = || -> Result<bool, Undecodable> {
+        let mut reader = Reader::new(properties);
+        let flags = reader.u16()?;
+        for flag in [0x8000, 0x4000] {
+            if flags & flag != 0 {
+                reader.counted_by_u8()?;
+            }
+        }
+        if flags & 0x2000 == 0 {
+            return Ok(false);
+        }
+        let mut headers = Reader::new(reader.counted_by_u32()?);
+        while !headers.is_empty() {
+            headers.counted_by_u8()?;
+            let kind = headers.u8()?;
+            if kind == b'D' {
+                return Ok(true);
+            }
+            skip(&mut headers, kind)?;
+        }
+        Ok(false)
+    };
+    decimal().unwrap_or(false)
+}
+
+/// Goes past a value that can be decoded.
+fn skip(reader: &mut Reader<'_>, kind: u8) -> Result<(), Undecodable> {
+    match kind {
+        b'F' | b'A' => {
+            reader.counted_by_u32()?;
+            Ok(())
+        }
+        _ => value(reader, kind, NESTING_MAX),
+    }
+}
+
 /// Whether a peer's properties (connection.start, start-ok) name a capability and say it has it.
 pub fn has_capability(properties: &[u8], name: &[u8]) -> bool {
     match field(properties, b"capabilities") {

@@ -27,6 +27,21 @@ fn a_channel_waits_for_a_free_number() {
 }
 
 #[test]
+fn what_waits_is_left_over_even_if_its_beginning_came_before() {
+    let mut bench = Bench::open();
+    bench.line.full.set(true);
+    let sent = [open(1), publish(1, b"x")].concat();
+    let first = bench.send(&sent[..5]);
+    assert_eq!((first, bench.waiting.len()), (Pause::No, 0));
+    assert_eq!(bench.send(&sent[5..open(1).len()]), Pause::Line);
+    assert_eq!(bench.waiting.len(), open(1).len() - 5);
+    assert_eq!(bench.send(&sent[open(1).len()..]), Pause::Line);
+    bench.line.full.set(false);
+    let expected = [vec![open(100)], split(&publish(100, b"x"))].concat();
+    bench.relays(&[], &expected);
+}
+
+#[test]
 fn a_client_that_closes_gets_everything_until_close_ok() {
     let mut bench = Bench::channel();
     bench.relays(&[close(1), publish(1, b"late")].concat(), &[close(100)]);
@@ -37,7 +52,7 @@ fn a_client_that_closes_gets_everything_until_close_ok() {
     assert!(bench.line.freed.borrow().is_empty());
     bench.delivers(&close_ok(1), &[close_ok(1)]);
     assert_eq!(bench.line.freed.take(), [100]);
-    assert_eq!(bench.server.channels(), 0);
+    assert_eq!((bench.server.channels(), bench.server.booked), (0, 0));
     bench.relays(&open(1), &[open(101)]);
 }
 

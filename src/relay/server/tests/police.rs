@@ -405,6 +405,36 @@ fn rows() -> Vec<Row> {
             "INTERNAL_ERROR",
             NO_METHOD,
         ),
+        (
+            declare(1, "q", 0, b"\x16x-queue-master-locatorV"),
+            Rule::ArgumentValue,
+            541,
+            "INTERNAL_ERROR",
+            NO_METHOD,
+        ),
+        (
+            declare(
+                1,
+                "q",
+                2,
+                &[
+                    text_field("x-queue-type", "stream"),
+                    text_field("x-max-age", ""),
+                ]
+                .concat(),
+            ),
+            Rule::ArgumentValue,
+            541,
+            "INTERNAL_ERROR",
+            NO_METHOD,
+        ),
+        (
+            fields(b"\x01aD\0\0\0\0\0"),
+            Rule::ArgumentValue,
+            541,
+            "INTERNAL_ERROR",
+            NO_METHOD,
+        ),
     ]
 }
 
@@ -450,6 +480,27 @@ fn what_looks_alike_and_is_allowed_goes_on() {
         method(1, 60, 110, &[1]),
         exchange("x-nothing", 1),
         exchange("topic", 0xe0),
+        declare(
+            1,
+            "q",
+            2,
+            &[
+                text_field("x-queue-type", "stream"),
+                text_field("x-max-age", "1D"),
+            ]
+            .concat(),
+        ),
+        declare(1, "q", 2, &text_field("x-max-age", "D")),
+        declare(
+            1,
+            "q",
+            2,
+            &[
+                text_field("x-queue-type", "quorum"),
+                text_field("x-queue-master-locator", "x"),
+            ]
+            .concat(),
+        ),
         method(1, 85, 10, &[0xfe]),
         method(1, 30, 10, b"\x05/data\x1f"),
         cancel(1, "nobody", 0),

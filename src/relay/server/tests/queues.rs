@@ -85,8 +85,10 @@ fn a_claim_is_withdrawn_when_the_declare_fails() {
         &declare(1, "mine", EXCLUSIVE, b""),
         &[upstream(declare(1, "mine", EXCLUSIVE, b""))],
     );
+    let _ = bench.send(&[qos(1, 1, false), consume(1, "q", "t", 0)].concat());
     bench.broker(&frames::close(1, 405, "RESOURCE_LOCKED", (50, 10)));
     assert_eq!(bench.line.take_told(), ["claim mine", "withdraw mine"]);
+    assert_eq!(bench.server.booked, 0);
 }
 
 #[test]

@@ -194,6 +194,22 @@ proptest! {
 }
 
 #[test]
+fn a_decimal_header_is_one_at_the_top() {
+    let with = |fields: &[u8]| {
+        let properties = [&[0xa0, 0][..], b"\x01t", &long(fields)].concat();
+        assert_eq!(check_properties(&properties), Ok(()));
+        has_decimal_header(&properties)
+    };
+    let decimal = [&short(b"a")[..], b"D\0\0\0\0\0"].concat();
+    let nested = [&short(b"b")[..], b"F", &long(&decimal)].concat();
+    assert!(with(&[&nested[..], &decimal].concat()));
+    assert!(!with(&nested));
+    assert!(!with(b""));
+    assert!(!has_decimal_header(b"\0\0"));
+    assert!(!has_decimal_header(b"\x20"));
+}
+
+#[test]
 fn nesting_ends_at_the_limit() {
     let nested = |levels: usize| {
         let mut fields = Vec::new();
