@@ -250,17 +250,26 @@ impl Tenant {
             // Behind what was spent for it anew, so that the session need not be woken in between.
             self.wiring.from_client.return_bytes(taken);
             self.pause(pause);
-            if let Some(violation) = violation {
-                self.end(Ending::AmqpViolation {
-                    reply_code: violation.reply_code,
-                    text: violation.text,
-                    class_method: violation.class_method,
-                });
-            }
+            self.violated(violation);
         }
         if matches!(&self.state, State::Serving(serving) if matches!(serving.work, Work::Over)) {
             self.forget_waiting();
         }
+    }
+
+    /// What the client did costs its connection.
+    fn violated(&mut self, violation: Option<Violation>) {
+        let Some(violation) = violation else {
+            return;
+        };
+        if let State::Serving(serving) = &mut self.state {
+            serving.work = Work::Over;
+        }
+        self.end(Ending::AmqpViolation {
+            reply_code: violation.reply_code,
+            text: violation.text,
+            class_method: violation.class_method,
+        });
     }
 
     fn pause(&mut self, pause: Pause) {

@@ -169,7 +169,9 @@ impl Handler<FromShared> for Tenant {
                 if let Some(seat) = &serving.seat {
                     serving.server.to_client(frames, seat, &mut out);
                 }
+                let violation = out.violation.take();
                 self.put_out(out, arrived);
+                self.violated(violation);
             }
             FromShared::Again => {}
             FromShared::Blocked(reason) => {

@@ -58,6 +58,8 @@ pub(super) struct State {
     own: Vec<u8>,
     /// Queues that lapin has to delete.
     deletions: VecDeque<Box<[u8]>>,
+    /// Sessions with channels that are about to be free.
+    freeing: Vec<usize>,
     /// Sessions that wait for a channel or a claim.
     waiting: HashSet<usize>,
     blocked: Option<(String, Instant)>,
@@ -74,6 +76,8 @@ struct Place {
     /// Since when frames wait without any having been taken.
     waits_since: Option<Instant>,
     channels: Vec<u16>,
+    /// Channels that are closed on both sides, once what is queued has said so to the broker.
+    freeing: Vec<u16>,
     /// Bytes sent to the session that have not gone on.
     outstanding: usize,
     /// Bytes for the session in the read that is being looked at.
@@ -133,6 +137,7 @@ impl Core {
             ready: VecDeque::new(),
             own: Vec::new(),
             deletions: VecDeque::new(),
+            freeing: Vec::new(),
             waiting: HashSet::new(),
             blocked: None,
             queue_bytes,
@@ -180,6 +185,7 @@ impl State {
             queue: VecDeque::new(),
             waits_since: None,
             channels: Vec::new(),
+            freeing: Vec::new(),
             outstanding: 0,
             incoming: 0,
             overrun: false,
@@ -348,9 +354,32 @@ impl State {
         if !matches!(self.slots.get(channel), Slot::Used { seat: of, .. } if of == seat) {
             return;
         }
-        self.slots.free(channel);
+        self.slots.close(channel);
         if let Some(place) = self.place(seat) {
             place.channels.retain(|other| *other != channel);
+            place.freeing.push(channel);
+        }
+        self.freeing.push(seat);
+        self.wake();
+    }
+
+    /// Gives out again what was freed, where the broker has been told so: a session's own close-ok must not be overtaken
+    /// by another one's channel.open.
+    pub(super) fn release(&mut self) {
+        if self.freeing.is_empty() {
+            return;
+        }
+        for seat in std::mem::take(&mut self.freeing) {
+            let Some(place) = self.place(seat) else {
+                continue;
+            };
+            if !place.queue.is_empty() {
+                self.freeing.push(seat);
+                continue;
+            }
+            for channel in std::mem::take(&mut place.freeing) {
+                self.slots.free(channel);
+            }
         }
         self.again();
         self.count();

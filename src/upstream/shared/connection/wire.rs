@@ -278,6 +278,7 @@ impl Wire {
                 }
                 self.staging.extend_from_slice(outgoing.frames.bytes());
             }
+            state.release();
         });
         !self.is_written_out()
     }
