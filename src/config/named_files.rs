@@ -2,6 +2,7 @@
 
 use crate::downstream::tls::CertificateStore;
 use crate::handshake::Login;
+use crate::upstream::shared::Shared;
 use crate::upstream::tls::Connector;
 use crate::web::Library;
 
@@ -37,7 +38,10 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
         return Some(format!("control.{text}"));
     }
     for service in settings.amqp_services() {
-        if let Err(text) = Connector::load(&service.upstream) {
+        let checked = Connector::load(&service.upstream)
+            .map(drop)
+            .and_then(|()| Shared::check_files(&service.upstream));
+        if let Err(text) = checked {
             return Some(format!("services.{}.upstream.{text}", service.name));
         }
     }

@@ -11,6 +11,7 @@ use crate::handshake::login;
 use crate::handshake::origin::OriginRule;
 use crate::handshake::redirect::Redirect;
 use crate::upstream;
+use crate::upstream::config::Connections;
 use crate::wire::websocket::header::parse_offers;
 
 /// One `[[services]]` entry of the configuration.
@@ -174,6 +175,14 @@ impl Service {
         }
         if let Some(login) = &self.login {
             login.validate().map_err(|text| format!("login.{text}"))?;
+            let is_server =
+                self.kind == Kind::Amqp && self.upstream.connections == Connections::Shared;
+            if login.schemes.contains(&login::SchemeName::Amqp) && !is_server {
+                return Err(
+                    "login.schemes: \"amqp\" needs upstream.connections = \"shared\", where the gateway is the AMQP server"
+                        .to_owned(),
+                );
+            }
         }
         if let Some(redirect) = &self.redirect {
             redirect

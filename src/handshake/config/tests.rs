@@ -48,6 +48,10 @@ fn each_rule_of_a_service() {
     for (text, expected) in [
         ("name = \"\"", "services: name: \"\" is not made of lower-case letters, digits, _ and -"),
         ("name = \"A b\"", "services: name: \"A b\" is not made of lower-case letters, digits, _ and -"),
+        (
+            "login = { users = \"u\", schemes = [\"amqp\"] }",
+            "services.amqp.login.schemes: \"amqp\" needs upstream.connections = \"shared\", where the gateway is the AMQP server",
+        ),
         ("paths = []", "services.amqp.paths: is empty, so nobody could reach the service"),
         ("paths = [\"/ws\", \"amqp\"]", "services.amqp.paths: \"amqp\" does not begin with /"),
         ("paths = [\"/a?b\"]", "services.amqp.paths: \"/a?b\" has a query or a fragment"),

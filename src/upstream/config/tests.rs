@@ -285,7 +285,7 @@ fn impossible_settings_are_named() {
 #[test]
 fn what_is_not_a_setting_is_refused_with_the_reason() {
     for (toml, reason) in [
-        ("connections = 'shared'", "needs login"),
+        ("shared = { sessions = 1 }", "sessions"),
         ("connections = 'both'", "dedicated"),
         ("login = 'both'", "service"),
         ("proxy_protocol = 'v3'", "v2"),
@@ -315,4 +315,53 @@ fn a_back_off_has_a_length_and_an_end() {
         "broker_order = 'rotate'\nconnects_per_second = 0\nbackoff = '1s'\nbackoff_max = '1s'";
     config(set).validate().unwrap();
     assert!(toml::from_str::<Config>("broker_order = 'random'").is_err());
+}
+
+#[test]
+fn shared_connections_need_an_account_of_the_service() {
+    let problem = |toml: &str| {
+        let config: Config = toml::from_str(toml).expect(toml);
+        config.validate().expect_err(toml)
+    };
+    let text = problem("connections = 'shared'");
+    assert!(text.starts_with("connections: "), "{text}");
+    let text = problem("connections = 'shared'\nlogin = 'service'\nuris = ['amqp://h']");
+    assert!(text.starts_with("user: "), "{text}");
+    let config: Config = toml::from_str(
+        "connections = 'shared'\nlogin = 'service'\nuris = ['amqp://h']\nshared = { token_file = '/t' }",
+    )
+    .unwrap();
+    assert_eq!(config.validate(), Ok(()));
+}
+
+#[test]
+fn the_limits_of_shared_connections_are_held() {
+    for (row, is_right) in [
+        ("sessions_per_connection = 1000", true),
+        ("sessions_per_connection = 1001", false),
+        ("heartbeat = '1s'", true),
+        ("heartbeat = '600s'", true),
+        ("heartbeat = '601s'", false),
+        ("heartbeat = '0s'", false),
+        ("heartbeat = '1500ms'", false),
+        ("idle = '1day'", true),
+        ("idle = '25h'", false),
+        ("message_bytes = 4096", true),
+        ("message_bytes = 4095", false),
+        ("message_bytes = 134217729", false),
+        ("queue_bytes = 65536", true),
+        ("queue_bytes = 65535", false),
+        ("exchange_types = ['x-delayed-message']", true),
+        ("exchange_types = ['']", false),
+    ] {
+        let config: Config = toml::from_str(&format!("[shared]\n{row}")).expect(row);
+        let key = row.split(' ').next().unwrap_or_default();
+        match config.validate() {
+            Ok(()) => assert!(is_right, "{row}"),
+            Err(text) => {
+                assert!(!is_right, "{row}: {text}");
+                assert!(text.starts_with(&format!("shared.{key}: ")), "{text}");
+            }
+        }
+    }
 }

@@ -54,10 +54,8 @@ impl Shared {
         workers: usize,
         metrics: Metrics,
     ) -> Result<Self, String> {
+        Self::check_files(config)?;
         let shared = config.shared.clone();
-        if let Some(file) = &shared.token_file {
-            account::read(file).map_err(|reason| format!("shared.token_file: {reason}"))?;
-        }
         let vhost = config
             .uris
             .first()
@@ -78,6 +76,19 @@ impl Shared {
             vhost,
             key,
         })))
+    }
+
+    /// Whether the token's file can be read, if one is named.
+    ///
+    /// # Errors
+    /// `key: reason`, the key relative to the upstream's table.
+    pub fn check_files(config: &config::Config) -> Result<(), String> {
+        match &config.shared.token_file {
+            Some(file) => account::read(file)
+                .map(drop)
+                .map_err(|reason| format!("shared.token_file: {reason}")),
+            None => Ok(()),
+        }
     }
 
     /// What the broker says of itself: from an open connection of this worker, else from one that is opened for it.

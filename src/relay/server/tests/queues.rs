@@ -72,7 +72,7 @@ fn a_server_named_exclusive_queue_is_owned_by_the_name_in_the_answer() {
         &[upstream(declare(1, "", EXCLUSIVE, b""))],
     );
     bench.delivers(&declare_ok(1, "amq.gen-1"), &[]);
-    assert_eq!(bench.line.take_told(), ["own amq.gen-1"]);
+    assert_eq!(bench.line.take_told(), ["claim ", "own amq.gen-1"]);
     bench.relays(&delete("", 0), &[upstream(delete("", 0))]);
     bench.delivers(&delete_ok(), &[delete_ok()]);
     assert_eq!(bench.line.take_told(), ["deleted amq.gen-1"]);
