@@ -141,8 +141,8 @@ impl LapinSide {
             return Err(loss(why.clone()));
         }
         let moved = self
-            .poll_write(cx)
-            .and_then(|()| self.poll_read(tuning, cx));
+            .poll_read(tuning, cx)
+            .and_then(|()| self.poll_write(cx));
         if self.opened {
             moved
         } else {
@@ -152,6 +152,10 @@ impl LapinSide {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Loss> {
+        // What the broker says has come before lapin was started; lapin fails over what it hears before it has spoken.
+        if !self.greeted {
+            return Ok(());
+        }
         let mut written = 0;
         while written < self.inbox.len() {
             match Pin::new(&mut self.pipe).poll_write(cx, &self.inbox[written..]) {
