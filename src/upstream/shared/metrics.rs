@@ -84,7 +84,7 @@ impl Metrics {
         registry.register(Box::new(exclusive_queues.clone()))?;
         let blocked = Counter::new(
             "smeuse_shared_blocked_seconds_total",
-            "Time in which a broker held a shared connection back, added when it ends.",
+            "Time in which a broker held a shared connection back.",
         )?;
         registry.register(Box::new(blocked.clone()))?;
         Ok(Self {

@@ -114,7 +114,7 @@ fn a_slow_page_holds_back_its_own_consumer_and_nobody_else() {
 #[test]
 fn a_slow_page_that_cannot_be_held_back_is_ended() {
     let rabbitmq = RabbitMq::shared();
-    let gateway = Gateway::start(&configuration(rabbitmq.uri(), ""));
+    let gateway = Gateway::start(&configuration(rabbitmq.uri(), "trust_queue_types = true"));
     let direct = Direct::connect(&rabbitmq);
     let neighbour = Neighbour::start(&gateway);
     for transaction in [true, false] {
