@@ -100,6 +100,8 @@ impl Tenant {
             return;
         };
         serving.work = Work::Over;
+        // Leaving it once more would be waiting for an answer that has come.
+        serving.seat = None;
         let mut out = Output::default();
         serving.server.left(&mut out);
         self.comes_to = Some(Ending::AmqpClosed);

@@ -24,6 +24,22 @@ pub(crate) fn amqp(uri: impl Display) -> String {
     amqp_with(uri, "")
 }
 
+/// True where `SMEUSE_TEST_CONNECTIONS` says that suites which run over either kind of broker connection shall run over
+/// shared ones.
+pub(crate) fn shared_is_asked_for() -> bool {
+    std::env::var("SMEUSE_TEST_CONNECTIONS").is_ok_and(|kind| kind == "shared")
+}
+
+/// [`amqp`] over the kind of broker connection that the run asks for, dedicated ones if it says nothing.
+pub(crate) fn amqp_of_the_run(uri: impl Display) -> String {
+    if !shared_is_asked_for() {
+        return amqp(uri);
+    }
+    let shared = "vhost = \"/\"\nlogin = \"service\"\nconnections = \"shared\"\n\
+                  [services.upstream.shared]\nmessage_bytes = 16777216\nqueue_bytes = 16777216\ntrust_queue_types = true";
+    amqp_with(uri, shared)
+}
+
 /// The same with further lines for its `upstream` table.
 pub(crate) fn amqp_with(uri: impl Display, upstream: &str) -> String {
     amqp_to(&[uri], upstream)

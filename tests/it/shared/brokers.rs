@@ -154,9 +154,6 @@ fn an_alarm_holds_back_and_loses_nothing() {
         thread::sleep(Duration::from_millis(5));
     };
     assert_eq!(blocked.arguments().short_string(), "low on memory");
-    gateway.wait_metric_until("smeuse_shared_blocked_seconds_total", |seconds| {
-        seconds > 0.0
-    });
     silent.send(&amqp::publish(1, &its_queue, b"held back, too", FRAME_MAX));
     node.control(&["set_vm_memory_high_watermark", "0.4"]);
     let mut unblocked = false;
@@ -169,6 +166,9 @@ fn an_alarm_holds_back_and_loses_nothing() {
     silent.expect_method(amqp::DELIVER);
     silent.read_frame();
     assert_eq!(silent.read_frame().payload, b"held back, too");
+    gateway.wait_metric_until("smeuse_shared_blocked_seconds_total", |seconds| {
+        seconds > 0.0
+    });
 }
 
 /// One of two brokers dies under 500 sessions: all are told within two seconds, and clients that come back as the demo

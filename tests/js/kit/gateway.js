@@ -24,7 +24,8 @@ export async function startGateway({ upstream, config, env = {}, listen = "127.0
   // A folder of its own: no configuration file lies there unless the test wrote it.
   const folder = await mkdtemp(join(tmpdir(), "smeuse-test-"))
   const args = ["--listen", listen, "--admin", "127.0.0.1:0"]
-  if (upstream) args.push("--upstream", upstream)
+  if (upstream && shared) config = sharing(upstream)
+  else if (upstream) args.push("--upstream", upstream)
   if (config) {
     await writeFile(join(folder, "test.toml"), config)
     args.push("--config", join(folder, "test.toml"))
@@ -39,6 +40,29 @@ export async function startGateway({ upstream, config, env = {}, listen = "127.0
     throw new Error(`${error.message}\n${gateway.output}`)
   }
   return gateway
+}
+
+/** Whether suites that run over either kind of broker connection shall run over shared ones. */
+export const shared = process.env.SMEUSE_TEST_CONNECTIONS === "shared"
+
+/** A configuration whose sessions share connections to this broker. */
+function sharing(upstream) {
+  return `
+[[services]]
+name = "amqp"
+kind = "amqp"
+paths = ["/ws/amqp", "/amqp", "/ws"]
+
+[services.upstream]
+uris = ["${upstream}"]
+vhost = "/"
+login = "service"
+connections = "shared"
+
+[services.upstream.shared]
+message_bytes = 67108864
+trust_queue_types = true
+`
 }
 
 /** What a gateway under test may see of our own environment: nothing that configures it. */
