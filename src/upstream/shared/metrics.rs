@@ -71,7 +71,7 @@ impl Metrics {
         )?;
         let frames = counters(
             "smeuse_shared_frames_total",
-            "Batches of frames handed to shared connections (from_client), and frames read from them (to_client).",
+            "Frames of sessions that were handed to shared connections, or read from them.",
         )?;
         let bytes = counters(
             "smeuse_shared_bytes_total",
