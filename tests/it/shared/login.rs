@@ -1,7 +1,16 @@
 //! Who a client is where the gateway is the AMQP server: asked by AMQP's own login, known from its handshake, or nobody.
 
+use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::Engine;
+
 use crate::harness::amqp;
 use crate::harness::amqp::Builder;
+use crate::harness::broker::Broker;
 use crate::harness::configuration::amqp_service;
 use crate::harness::gateway::Gateway;
 use crate::harness::negotiation;
@@ -9,8 +18,10 @@ use crate::harness::negotiation::Login;
 use crate::harness::page::Page;
 use crate::harness::rabbitmq::RabbitMq;
 use crate::harness::users;
+use crate::harness::users::UsersFile;
 use crate::harness::users::SECRETS;
 use crate::harness::users::USERS;
+use crate::harness::DEADLINE;
 
 const SHARED: &str = "vhost = \"/\"\nlogin = \"service\"\nconnections = \"shared\"";
 
@@ -137,4 +148,49 @@ fn where_nobody_asks_any_login_will_do() {
         let mut page = Page::open(&gateway).logged_in(&login);
         page.open_channel(1);
     }
+}
+
+/// The account is a token in a file: the broker gets it as the password, and the fresh one before the old one expires.
+#[test]
+fn a_token_is_the_account_and_is_refreshed_before_it_expires() {
+    let file = UsersFile::new(&token(1, Duration::from_secs(3)));
+    let (tx, rx) = mpsc::channel();
+    let broker = Broker::start(move |peer| {
+        let negotiated = peer.negotiate()?;
+        tx.send(negotiated.response).map_err(io::Error::other)?;
+        loop {
+            let frame = peer.read_frame()?;
+            if frame.method() == Some((10, 70)) {
+                let secret = frame.arguments().long_string();
+                peer.send(&amqp::method(0, (10, 71), &Builder::new()))?;
+                tx.send(secret).map_err(io::Error::other)?;
+            }
+        }
+    });
+    let more = format!("token_file = \"{}\"", file.path());
+    let upstream = format!("{SHARED}\n[services.upstream.shared]\n{more}");
+    let gateway = Gateway::start(&amqp_service("", &[broker.uri()], &upstream));
+    let _page = Page::open(&gateway).logged_in(&plain("nobody", "nothing"));
+    let response = rx.recv_timeout(DEADLINE).expect("lapin logs in");
+    let first = token(1, Duration::ZERO);
+    let signature = first.rsplit('.').next().expect("three parts");
+    assert!(response.starts_with(b"\0\0e30."), "the user is empty");
+    assert!(response.ends_with(signature.as_bytes()));
+    let fresh = token(2, Duration::from_secs(3600));
+    file.write(&format!("{fresh}\n"));
+    let secret = rx.recv_timeout(DEADLINE).expect("the token is refreshed");
+    assert_eq!(secret, fresh.as_bytes());
+    assert!(
+        !format!("{:?}", gateway.log()).contains(signature),
+        "the token is in the log"
+    );
+}
+
+/// A JSON Web Token, as far as the gateway reads it.
+fn token(number: u32, valid_for: Duration) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let expires = now.expect("a clock after 1970") + valid_for;
+    let claims = format!("{{\"exp\":{}}}", expires.as_secs());
+    let claims = URL_SAFE_NO_PAD.encode(claims);
+    format!("e30.{claims}.signature-{number}")
 }
