@@ -151,6 +151,7 @@ impl Connection {
                     core.with(|state| state.block(reason));
                     let upstream = self.pool.inner.upstream.clone();
                     talk.blocked = Some(Blocked::new(upstream, talk.broker.clone()));
+                    self.sleep.as_mut().reset(Instant::now() + COUNT_BLOCKED);
                 }
                 None => {
                     core.with(|state| state.unblock());
@@ -266,7 +267,11 @@ impl Connection {
                 text: "did not finish the login in time".to_owned(),
             });
         };
-        let idle = self.pool.inner.config.idle;
+        let is_blocked = core.with(|state| {
+            state.count_blocked();
+            state.blocked().is_some()
+        });
+        let mut idle = self.pool.inner.config.idle;
         let empty_for = core.with(|state| state.empty_for());
         match empty_for {
             Some(empty_for) if empty_for >= idle => {
@@ -280,7 +285,12 @@ impl Connection {
                 self.sleep_for(FAREWELL);
             }
             Some(empty_for) => self.sleep_for(idle.saturating_sub(empty_for)),
-            None => self.sleep_for(idle),
+            None => {
+                if is_blocked {
+                    idle = idle.min(COUNT_BLOCKED);
+                }
+                self.sleep_for(idle);
+            }
         }
     }
 
@@ -384,5 +394,8 @@ const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// For lapin's last words.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How often the time in which the broker holds the connection back is counted.
+const COUNT_BLOCKED: Duration = Duration::from_secs(1);
 
 const SHORTEST: Duration = Duration::from_millis(10);

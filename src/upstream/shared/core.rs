@@ -542,6 +542,15 @@ impl State {
         }
     }
 
+    /// Counts the time since the broker has held publishers back, or since the last count.
+    pub(super) fn count_blocked(&mut self) {
+        if let Some((_, since)) = &mut self.blocked {
+            let now = Instant::now();
+            self.metrics.blocked(now - *since);
+            *since = now;
+        }
+    }
+
     /// Why the broker holds publishers back, if it does.
     pub(super) fn blocked(&self) -> Option<&str> {
         self.blocked.as_ref().map(|(reason, _)| reason.as_str())

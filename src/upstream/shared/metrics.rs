@@ -71,7 +71,7 @@ impl Metrics {
         )?;
         let frames = counters(
             "smeuse_shared_frames_total",
-            "Batches of frames handed to shared connections (from_client), and frames read from them (to_client).",
+            "Frames of sessions that were handed to shared connections, or read from them.",
         )?;
         let bytes = counters(
             "smeuse_shared_bytes_total",
@@ -84,7 +84,7 @@ impl Metrics {
         registry.register(Box::new(exclusive_queues.clone()))?;
         let blocked = Counter::new(
             "smeuse_shared_blocked_seconds_total",
-            "Time in which a broker held a shared connection back, added when it ends.",
+            "Time in which a broker held a shared connection back.",
         )?;
         registry.register(Box::new(blocked.clone()))?;
         Ok(Self {

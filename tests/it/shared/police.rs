@@ -100,7 +100,8 @@ impl Fixture {
             let gateway = case.gateway.as_ref().filter(|_| way != Way::Direct);
             let meant = ordered(shared.or(gateway).unwrap_or(&case.outcome));
             let found = self.outcome(&case, &connect);
-            if !alike(&meant, &found) && !(way == Way::Shared && alike_but_hasty(&meant, &found)) {
+            let is_hasty = way == Way::Shared && alike_but_hasty(&meant, &found);
+            if !alike(&meant, &found) && !is_hasty {
                 wrong.push(format!("== {}\n=> {found}\nnot {meant}", case.name));
             }
             after();
