@@ -102,16 +102,7 @@ impl Process {
 
     /// Its resident memory in bytes; what the kernel keeps in socket buffers is not in it.
     pub(crate) fn memory(&self) -> io::Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
-        let kilobytes = line.and_then(|rest| {
-            rest.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        });
-        Ok(kilobytes.ok_or_else(|| io::Error::other("no Rss in smaps_rollup"))? * 1024)
+        memory_of(self.pid)
     }
 
     fn start(mut command: Command) -> io::Result<Self> {
@@ -184,6 +175,20 @@ fn gateway() -> Command {
         .env("SMEUSE__SERVICES__0__UPSTREAM__CONNECTS_PER_SECOND", "0")
         .current_dir(std::env::temp_dir());
     command
+}
+
+/// Resident memory of any process, in bytes.
+pub(crate) fn memory_of(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kilobytes = line.and_then(|rest| {
+        rest.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    Ok(kilobytes.ok_or_else(|| io::Error::other("no Rss in smaps_rollup"))? * 1024)
 }
 
 /// How many files may be open, once that is as much as this user may have: two thousand sessions

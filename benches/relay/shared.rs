@@ -14,6 +14,7 @@ use crate::load;
 use crate::load::Sample;
 use crate::load::Workload;
 use crate::memory;
+use crate::process;
 use crate::report::shared as report;
 use crate::Plan;
 
@@ -117,13 +118,12 @@ fn broker_memory(lane: &Lane, browsers: usize) -> io::Result<Option<u64>> {
     Ok(Some(after.saturating_sub(before) / browsers as u64))
 }
 
-/// What RabbitMQ's runtime has allocated once all its garbage is collected, asked through the command in
-/// `SMEUSE_BENCH_CTL`.
+/// Resident memory of RabbitMQ's process once all its garbage is collected; it says itself, through the command in
+/// `SMEUSE_BENCH_CTL`, which process it is. What its runtime says to have allocated would be no measure: that counts a
+/// socket's whole receive buffer, of which a silent connection touches nothing.
 fn rabbitmq_memory() -> io::Result<Option<u64>> {
-    let Some(control) = std::env::var("SMEUSE_BENCH_CTL")
-        .ok()
-        .filter(|control| !control.is_empty())
-    else {
+    let control = std::env::var("SMEUSE_BENCH_CTL").ok();
+    let Some(control) = control.filter(|control| !control.is_empty()) else {
         return Ok(None);
     };
     let mut words = control.split(' ');
@@ -132,10 +132,9 @@ fn rabbitmq_memory() -> io::Result<Option<u64>> {
         .args(["eval", COLLECTED])
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let bytes = text.trim().parse();
-    bytes
-        .map(Some)
-        .map_err(|_| io::Error::other(format!("{control} says {text:?}")))
+    let pid = text.trim().trim_matches('"').parse();
+    let pid = pid.map_err(|_| io::Error::other(format!("{control} says {text:?}")))?;
+    process::memory_of(pid).map(Some)
 }
 
 /// Round trips of one session, alone and beside one on the same broker connection that takes none of its deliveries.
@@ -190,7 +189,7 @@ const SESSIONS: &str = "sessions opened and closed";
 const NEIGHBOUR: &str = "neighbour of a stalled session";
 
 /// Everything collected first, so that what is left belongs to somebody.
-const COLLECTED: &str = "[garbage_collect(P) || P <- processes()], erlang:memory(total).";
+const COLLECTED: &str = "[garbage_collect(P) || P <- processes()], os:getpid().";
 
 /// More than all the sockets between hold, and little enough not to alarm the broker.
 const STALLED_BYTES: u64 = 24 * 1024 * 1024;

@@ -12,6 +12,8 @@ mod content;
 mod declares;
 mod frames;
 mod from_client;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod login;
 mod methods;
 mod negotiating;

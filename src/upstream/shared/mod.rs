@@ -10,6 +10,8 @@ mod control;
 mod core;
 mod crossing;
 pub mod facts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod ledger;
 pub mod line;
 pub mod metrics;

@@ -5,6 +5,8 @@
 pub mod arguments;
 pub mod fields;
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod method;
 pub mod reply_code;
 pub mod scanner;
