@@ -47,6 +47,7 @@ export const shared = process.env.SMEUSE_TEST_CONNECTIONS === "shared"
 
 /** A configuration whose sessions share connections to this broker. */
 function sharing(upstream) {
+  const uri = upstream.includes("@") ? upstream : upstream.replace("amqp://", "amqp://guest:guest@")
   return `
 [[services]]
 name = "amqp"
@@ -54,13 +55,15 @@ kind = "amqp"
 paths = ["/ws/amqp", "/amqp", "/ws"]
 
 [services.upstream]
-uris = ["${upstream}"]
+uris = ["${uri}"]
 vhost = "/"
 login = "service"
 connections = "shared"
 
 [services.upstream.shared]
+sessions_per_connection = 10
 message_bytes = 67108864
+queue_bytes = 67108864
 trust_queue_types = true
 `
 }
@@ -139,10 +142,11 @@ class Gateway {
     return line === undefined ? undefined : Number(line.slice(sample.length + 1))
   }
 
-  /** Resolves once no session and no broker socket is left. */
+  /** Resolves once no session and no broker socket is left; shared ones wait for the next session. */
   idle(milliseconds = 5_000) {
     return until(milliseconds, "no sessions and no upstream connections", async () => {
       const sessions = await this.metric('smeuse_sessions{service="amqp"}')
+      if (shared) return sessions === 0
       const upstream = await this.metric("smeuse_upstream_connections")
       return sessions === 0 && upstream === 0
     })
