@@ -24,6 +24,7 @@ use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
 use crate::ending::Ending;
 use crate::ending::OneLine;
+use crate::relay::FromClient;
 use crate::relay::ToClient;
 use crate::wire::websocket::Limits;
 
@@ -61,6 +62,11 @@ impl<S: Socket> Actor for Session<S> {
 /// The books are closed here, so that they are closed whatever ends the actor, a panic included.
 impl<S> Drop for Session<S> {
     fn drop(&mut self) {
+        if let Relay::Live(relay) = &self.relay {
+            // Only where the session has panicked: otherwise its relay was told, and is gone.
+            #[expect(clippy::disallowed_methods, reason = "the last message, once")]
+            relay.do_send(FromClient::Finish);
+        }
         self.count_exhausted();
         self.gate.sessions.leave(self.id);
         let bug = Ending::Bug("the session stopped without an ending");

@@ -52,7 +52,7 @@ fn seconds() -> u64 {
 }
 
 fn honest() -> usize {
-    // For the long run fifty, as the issue has it; in the suite they would only wait for each other.
+    // Fifty for a long run; in the suite they would only wait for each other.
     if seconds() > 60 {
         50
     } else {
