@@ -70,8 +70,10 @@ enum Seen {
     Open,
     ExpectHeader,
     ExpectBody(u64),
-    /// channel.close has gone, and nothing may follow.
+    /// channel.close has gone; nothing may follow but the answer to one that crosses it.
     Closed,
+    /// channel.close-ok has gone, and nothing may follow.
+    Confirmed,
 }
 
 impl Session {
@@ -209,7 +211,8 @@ fn judge(kind: FrameKind, payload: &[u8], state: Option<Seen>) -> Result<Seen, &
                 (20, 10, None) => Ok(Seen::Open),
                 (20, 10, Some(_)) | (_, _, None) => Err("on a channel that is not that far"),
                 (10, ..) => Err("a method of the connection"),
-                (20, 40 | 41, _) => Ok(Seen::Closed),
+                (20, 40, _) => Ok(Seen::Closed),
+                (20, 41, _) => Ok(Seen::Confirmed),
                 (60, 40, _) if last & 2 != 0 => Err("immediate"),
                 (60, 40, _) => Ok(Seen::ExpectHeader),
                 (20, 20, _) if last & 1 == 0 => Err("flow off"),
@@ -219,6 +222,8 @@ fn judge(kind: FrameKind, payload: &[u8], state: Option<Seen>) -> Result<Seen, &
                 _ => Ok(Seen::Open),
             }
         }
+        // The broker's own close has crossed the one that was sent.
+        (FrameKind::METHOD, Some(Seen::Closed)) if payload == [0, 20, 0, 41] => Ok(Seen::Confirmed),
         (FrameKind::HEADER, Some(Seen::ExpectHeader)) => {
             let (head, properties) = payload.split_first_chunk::<12>().ok_or("half a header")?;
             let ([0, 60, 0, 0], size) = (head[..4].try_into().unwrap_or([0; 4]), &head[4..]) else {
