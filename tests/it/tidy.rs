@@ -115,6 +115,9 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 "downstream/address",
                 "upstream/shared/line",
                 "upstream/shared/facts",
+                "upstream/shared/ledger",
+                "upstream/shared/slots",
+                "upstream/shared/tuning",
             ]
             .iter()
             .any(|pure| file.starts_with(&format!("src/{pure}")))

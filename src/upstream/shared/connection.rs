@@ -328,8 +328,8 @@ impl Talk {
                 while let Some(queue) = state.next_deletion() {
                     self.lapin.delete(queue);
                 }
-                while let Some(queue) = self.lapin.poll_deleted(cx) {
-                    state.deleted(&queue);
+                while let Some(deleted) = self.lapin.poll_deleted(cx) {
+                    state.deleted(&deleted.queue, deleted.is_gone);
                 }
             });
         }

@@ -19,13 +19,16 @@ use crate::credit::Window;
 use crate::upstream::shared::ledger::Ledger;
 use crate::upstream::shared::metrics::Counted;
 use crate::upstream::shared::metrics::Metrics;
-use crate::upstream::shared::slots::Slot;
+use crate::upstream::shared::slots::is_followed;
 use crate::upstream::shared::slots::Slots;
 use crate::upstream::shared::Facts;
 use crate::upstream::shared::FromShared;
 use crate::upstream::shared::Loss;
+use crate::wire::amqp::frame::HEADER_SIZE;
 use crate::wire::amqp::frame::OVERHEAD;
 use crate::wire::amqp::FrameHeader;
+use crate::wire::amqp::FrameKind;
+use crate::wire::amqp::MethodId;
 
 /// A shared connection as its seats know it.
 #[derive(Debug)]
@@ -54,12 +57,10 @@ pub(super) struct State {
     empty_since: Option<Instant>,
     /// Seats with frames for the broker, the next one in front.
     ready: VecDeque<usize>,
-    /// Frames of nobody's: answers to a broker that closes a channel which nobody holds any more.
-    own: Vec<u8>,
     /// Queues that lapin has to delete.
     deletions: VecDeque<Box<[u8]>>,
-    /// Sessions with channels that are about to be free.
-    freeing: Vec<usize>,
+    /// Seats with channels that may be free once what is queued of theirs is on its way.
+    freeing: HashSet<usize>,
     /// Sessions that wait for a channel or a claim.
     waiting: HashSet<usize>,
     blocked: Option<(String, Instant)>,
@@ -76,7 +77,7 @@ struct Place {
     /// Since when frames wait without any having been taken.
     waits_since: Option<Instant>,
     channels: Vec<u16>,
-    /// Channels that are closed on both sides, once what is queued has said so to the broker.
+    /// Channels that the session is done with, and the broker perhaps not.
     freeing: Vec<u16>,
     /// Bytes sent to the session that have not gone on.
     outstanding: usize,
@@ -85,10 +86,7 @@ struct Place {
     overrun: bool,
     /// The session wants to hear that it has left.
     leaving: bool,
-    /// A server-named exclusive queue may be on its way.
-    unnamed_claim: bool,
-    /// Channels that are being closed, and queues that are being deleted.
-    closing: usize,
+    /// Queues that are being deleted.
     deleting: usize,
     /// The session holds it no more.
     abandoned: bool,
@@ -135,9 +133,8 @@ impl Core {
             seated: 0,
             empty_since: Some(Instant::now()),
             ready: VecDeque::new(),
-            own: Vec::new(),
             deletions: VecDeque::new(),
-            freeing: Vec::new(),
+            freeing: HashSet::new(),
             waiting: HashSet::new(),
             blocked: None,
             queue_bytes,
@@ -190,8 +187,6 @@ impl State {
             incoming: 0,
             overrun: false,
             leaving: false,
-            unnamed_claim: false,
-            closing: 0,
             deleting: 0,
             abandoned: false,
             cleared: false,
@@ -226,9 +221,29 @@ impl State {
         if is_lost || place.leaving || place.abandoned {
             return window.return_bytes(bytes);
         }
-        self.metrics
-            .sent(count_frames(frames.bytes()), frames.len());
+        let count = self.follow(frames.bytes());
+        self.metrics.sent(count, frames.len());
         self.queue(seat, frames, bytes);
+    }
+
+    /// Takes note of what concerns the channels in these whole frames; how many they are.
+    fn follow(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut count = 0;
+        while let Some((head, rest)) = bytes.split_first_chunk::<HEADER_SIZE>() {
+            let header = FrameHeader::from_bytes(*head);
+            if header.kind == FrameKind::METHOD {
+                if let Some((id, arguments)) = rest.split_first_chunk() {
+                    let method = MethodId::from_bytes(*id);
+                    if is_followed(method) {
+                        self.slots.sent(header.channel, method, arguments);
+                    }
+                }
+            }
+            count += 1;
+            let size = header.size as usize + OVERHEAD;
+            bytes = bytes.get(size..).unwrap_or_default();
+        }
+        count
     }
 
     fn queue(&mut self, seat: usize, frames: Batch, bytes: usize) {
@@ -255,28 +270,29 @@ impl State {
 
     /// The next frames to be written: of each session in turn.
     pub(super) fn next(&mut self) -> Option<Outgoing> {
-        let seat = self.ready.pop_front()?;
-        let place = self.place(seat)?;
-        let (frames, bytes) = place.queue.pop_front()?;
-        let credit = Credit {
-            window: Rc::clone(&place.from_client),
-            bytes,
-        };
-        if place.queue.is_empty() {
-            place.waits_since = None;
-        } else {
-            place.waits_since = Some(Instant::now());
-            self.ready.push_back(seat);
+        while let Some(seat) = self.ready.pop_front() {
+            let Some(place) = self.place(seat) else {
+                continue;
+            };
+            let Some((frames, bytes)) = place.queue.pop_front() else {
+                continue;
+            };
+            let credit = Credit {
+                window: Rc::clone(&place.from_client),
+                bytes,
+            };
+            if place.queue.is_empty() {
+                place.waits_since = None;
+            } else {
+                place.waits_since = Some(Instant::now());
+                self.ready.push_back(seat);
+            }
+            return Some(Outgoing {
+                frames,
+                _credit: credit,
+            });
         }
-        Some(Outgoing {
-            frames,
-            _credit: credit,
-        })
-    }
-
-    /// Frames of nobody's that are to be written.
-    pub(super) fn take_own(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.own)
+        None
     }
 
     /// Whether nothing of a session waits.
@@ -349,45 +365,16 @@ impl State {
         Some(channel)
     }
 
-    /// A session's channel is closed on both sides.
-    pub(super) fn free_channel(&mut self, seat: usize, channel: u16) {
-        if !matches!(self.slots.get(channel), Slot::Used { seat: of, .. } if of == seat) {
-            return;
-        }
-        self.slots.close(channel);
-        if let Some(place) = self.place(seat) {
-            place.channels.retain(|other| *other != channel);
-            place.freeing.push(channel);
-        }
-        self.freeing.push(seat);
-        self.wake();
-    }
-
-    /// Gives out again what was freed, where the broker has been told so: a session's own close-ok must not be overtaken
-    /// by another one's channel.open.
-    pub(super) fn release(&mut self) {
-        if self.freeing.is_empty() {
-            return;
-        }
-        for seat in std::mem::take(&mut self.freeing) {
-            let Some(place) = self.place(seat) else {
-                continue;
-            };
-            if !place.queue.is_empty() {
-                self.freeing.push(seat);
-                continue;
-            }
-            for channel in std::mem::take(&mut place.freeing) {
-                self.slots.free(channel);
-            }
-        }
-        self.again();
-        self.count();
-    }
-
     /// A session waits for a claim of another one's.
     pub(super) fn wait(&mut self, seat: usize) {
         self.waiting.insert(seat);
+    }
+
+    /// The broker has declared a queue for a session alone.
+    pub(super) fn own(&mut self, seat: usize, queue: &[u8]) {
+        self.ledger.own(seat, queue);
+        self.again();
+        self.count();
     }
 
     /// Something that sessions may wait for has changed.
@@ -396,13 +383,6 @@ impl State {
             if let Some(place) = self.place(seat) {
                 place.tell(FromShared::Again);
             }
-        }
-    }
-
-    /// A session has asked for a server-named exclusive queue.
-    pub(super) fn claim_unnamed(&mut self, seat: usize) {
-        if let Some(place) = self.place(seat) {
-            place.unnamed_claim = true;
         }
     }
 
@@ -452,7 +432,8 @@ impl State {
         }
         self.tell_all(|| FromShared::Lost(loss.clone()));
         self.ready.clear();
-        self.own.clear();
+        self.freeing.clear();
+        self.waiting.clear();
         self.deletions.clear();
         self.ledger = Ledger::default();
         self.slots = Slots::new(0);
@@ -518,15 +499,4 @@ impl fmt::Debug for State {
             .field("seated", &self.seated)
             .finish_non_exhaustive()
     }
-}
-
-/// How many frames these whole frames are.
-fn count_frames(mut bytes: &[u8]) -> u64 {
-    let mut count = 0;
-    while let Ok(header) = FrameHeader::decode(bytes) {
-        count += 1;
-        let size = header.size as usize + OVERHEAD;
-        bytes = bytes.get(size..).unwrap_or_default();
-    }
-    count
 }

@@ -7,6 +7,7 @@ use crate::batch::Batch;
 use crate::batch::Buffer;
 use crate::upstream::shared::core::State;
 use crate::upstream::shared::metrics::Metrics;
+use crate::upstream::shared::slots::is_followed;
 use crate::upstream::shared::slots::Slot;
 use crate::upstream::shared::BASE;
 use crate::wire::amqp::frame::END_OCTET;
@@ -86,13 +87,20 @@ impl Crossing {
             match state.slots.get(header.channel) {
                 Slot::Used { seat, client } => {
                     [head[1], head[2]] = client.to_be_bytes();
+                    if header.kind == FrameKind::METHOD {
+                        note(state, header.channel, seat, followed(behind, size));
+                    }
                     if state.expect(seat, frame.len()) {
                         self.add(seat, frame);
                     }
                 }
                 Slot::Closing { seat } => {
                     if header.kind == FrameKind::METHOD {
-                        closing(state, header.channel, seat, behind.get(..size));
+                        let followed = followed(behind, size);
+                        note(state, header.channel, seat, followed);
+                        if let Some((method, _)) = followed {
+                            state.heard_late(seat, header.channel, method);
+                        }
                     }
                 }
                 Slot::Free => {}
@@ -152,23 +160,23 @@ impl Crossing {
     }
 }
 
-/// A method on a channel whose session has left. What it had asked for is done with, but for queues that would stay.
-fn closing(state: &mut State, channel: u16, seat: usize, payload: Option<&[u8]>) {
-    let Some((id, arguments)) = payload.and_then(<[u8]>::split_first_chunk) else {
-        return;
-    };
-    match MethodId::from_bytes(*id) {
-        CHANNEL_CLOSE_OK => state.channel_closed(channel),
-        CHANNEL_CLOSE => state.broker_closes(channel),
-        QUEUE_DECLARE_OK => {
-            if let Ok(queue) = Reader::new(arguments).counted_by_u8() {
-                state.declared_late(seat, queue);
-            }
-        }
-        _ => {}
-    }
+/// The method that the first `size` octets are, if it concerns the channel itself or its queues, and its arguments.
+#[inline]
+fn followed(payload: &[u8], size: usize) -> Option<(MethodId, &[u8])> {
+    let (id, arguments) = payload.get(..size)?.split_first_chunk()?;
+    let method = MethodId::from_bytes(*id);
+    is_followed(method).then_some((method, arguments))
 }
 
-const CHANNEL_CLOSE: MethodId = MethodId::new(20, 40);
-const CHANNEL_CLOSE_OK: MethodId = MethodId::new(20, 41);
-const QUEUE_DECLARE_OK: MethodId = MethodId::new(50, 11);
+/// Takes note of a method on a session's channel, and of a queue that is there for that session alone: the session may be
+/// gone before it hears of it.
+fn note(state: &mut State, channel: u16, seat: usize, method: Option<(MethodId, &[u8])>) {
+    let Some((method, arguments)) = method else {
+        return;
+    };
+    if state.slots.heard(channel, method) {
+        if let Ok(queue) = Reader::new(arguments).counted_by_u8() {
+            state.own(seat, queue);
+        }
+    }
+}

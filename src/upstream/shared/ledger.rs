@@ -85,13 +85,6 @@ impl Ledger {
         }
     }
 
-    /// Whether this session's declare of the queue is on its way.
-    pub(super) fn is_claimed(&self, seat: usize, queue: &[u8]) -> bool {
-        self.exclusive
-            .get(queue)
-            .is_some_and(|entry| entry.seat == seat && entry.state == State::Claimed)
-    }
-
     /// All queues of a session that has left are to be deleted, and its claims have come to nothing: their names.
     pub(super) fn leave(&mut self, seat: usize) -> Vec<Box<[u8]>> {
         let mut names = Vec::new();
@@ -108,13 +101,17 @@ impl Ledger {
         names
     }
 
-    /// A queue of a session that has left is deleted; says whose it was.
-    pub(super) fn deleted(&mut self, queue: &[u8]) -> Option<usize> {
-        self.forget_kind(queue);
+    /// lapin is done with a queue of a session that has left; says whose it was. One that is not gone stays locked: it is
+    /// still there, with what its session had in it.
+    pub(super) fn deleted(&mut self, queue: &[u8], is_gone: bool) -> Option<usize> {
         let entry = self.exclusive.get(queue)?;
         if entry.state != State::Deleting {
             return None;
         }
+        if !is_gone {
+            return Some(entry.seat);
+        }
+        self.forget_kind(queue);
         self.confirmed -= 1;
         self.exclusive.remove(queue).map(|entry| entry.seat)
     }
@@ -190,9 +187,12 @@ mod tests {
         // The next one on the same seat is somebody else.
         assert_eq!(ledger.access(1, b"amq.gen-1"), Access::Locked);
         assert_eq!(ledger.access(2, b"claimed"), Access::Free);
-        assert_eq!(ledger.deleted(b"other"), None);
-        assert_eq!(ledger.deleted(b"amq.gen-1"), Some(1));
-        assert_eq!(ledger.deleted(b"amq.gen-1"), None);
+        assert_eq!(ledger.deleted(b"other", true), None);
+        // What could not be deleted is nobody else's.
+        assert_eq!(ledger.deleted(b"amq.gen-1", false), Some(1));
+        assert_eq!(ledger.access(2, b"amq.gen-1"), Access::Locked);
+        assert_eq!(ledger.deleted(b"amq.gen-1", true), Some(1));
+        assert_eq!(ledger.deleted(b"amq.gen-1", true), None);
         assert_eq!(ledger.count(), 1);
     }
 

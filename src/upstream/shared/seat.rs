@@ -95,21 +95,14 @@ impl Line for Seat {
     }
 
     fn claim_queue(&self, queue: &[u8]) {
-        self.core.with(|state| {
-            if queue.is_empty() {
-                state.claim_unnamed(self.seat);
-            } else {
-                state.ledger.claim(self.seat, queue);
-            }
-        });
+        // A name that the broker is to choose is nobody else's.
+        if !queue.is_empty() {
+            self.core.with(|state| state.ledger.claim(self.seat, queue));
+        }
     }
 
     fn own_queue(&self, queue: &[u8]) {
-        self.core.with(|state| {
-            state.ledger.own(self.seat, queue);
-            state.again();
-            state.count();
-        });
+        self.core.with(|state| state.own(self.seat, queue));
     }
 
     fn withdraw_claim(&self, queue: &[u8]) {

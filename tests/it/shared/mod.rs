@@ -4,6 +4,7 @@
 mod brokers;
 mod exclusive;
 mod hostile;
+mod leaving;
 mod login;
 mod neighbour;
 mod notation;

@@ -17,6 +17,7 @@ use crate::upstream::kit;
 use crate::upstream::runtime;
 use crate::upstream::shared::account::Account;
 use crate::upstream::shared::control;
+use crate::upstream::shared::control::Deleted;
 use crate::upstream::shared::control::Request;
 use crate::upstream::shared::tuning::Tuning;
 use crate::upstream::shared::Loss;
@@ -40,7 +41,7 @@ pub(super) struct LapinSide {
     greeted: bool,
     outgoing: Vec<u8>,
     requests: mpsc::UnboundedSender<Request>,
-    deleted: mpsc::UnboundedReceiver<Box<[u8]>>,
+    deleted: mpsc::UnboundedReceiver<Deleted>,
     login: oneshot::Receiver<Result<(), String>>,
     opened: bool,
     why: Option<String>,
@@ -117,9 +118,14 @@ impl LapinSide {
     }
 
     /// A queue that lapin is done with.
-    pub(super) fn poll_deleted(&mut self, cx: &mut Context<'_>) -> Option<Box<[u8]>> {
+    pub(super) fn poll_deleted(&mut self, cx: &mut Context<'_>) -> Option<Deleted> {
         match self.deleted.poll_recv(cx) {
-            Poll::Ready(queue) => queue,
+            Poll::Ready(Some(deleted)) => Some(deleted),
+            Poll::Ready(None) => {
+                self.why
+                    .get_or_insert_with(|| "failed: the broker no longer answers".to_owned());
+                None
+            }
             Poll::Pending => None,
         }
     }

@@ -266,7 +266,6 @@ impl Wire {
             return !self.staging.is_empty();
         };
         core.with(|state| {
-            self.staging.extend_from_slice(&state.take_own());
             while self.staging.len() < STAGING {
                 let Some(outgoing) = state.next() else {
                     break;

@@ -6,11 +6,14 @@ use std::time::Instant;
 use crate::batch::Batch;
 use crate::upstream::shared::core::Phase;
 use crate::upstream::shared::core::State;
-use crate::upstream::shared::slots::Slot;
+use crate::upstream::shared::slots::Owed;
+use crate::upstream::shared::slots::CHANNEL_CLOSE;
+use crate::upstream::shared::slots::CHANNEL_CLOSE_OK;
 use crate::upstream::shared::FromShared;
 use crate::wire::amqp::frame::END_OCTET;
 use crate::wire::amqp::FrameHeader;
 use crate::wire::amqp::FrameKind;
+use crate::wire::amqp::MethodId;
 
 impl State {
     /// A session leaves: its channels are closed behind what it has sent.
@@ -26,13 +29,15 @@ impl State {
         }
         place.leaving = true;
         let channels = std::mem::take(&mut place.channels);
-        place.closing = channels.len();
+        place.freeing.extend(&channels);
+        // Those too that the session was done with: what it owed for them may not have come.
+        let all = place.freeing.clone();
         self.waiting.remove(&seat);
-        for channel in channels {
-            self.slots.close(channel);
-            self.queue(seat, Batch::copied(&close_channel(channel)), 0);
+        for channel in all {
+            let owed = self.slots.release(channel);
+            self.settle(seat, channel, owed);
         }
-        self.clear(seat);
+        self.sweep(seat);
         self.count();
     }
 
@@ -49,34 +54,74 @@ impl State {
         }
     }
 
-    /// The broker has confirmed that a channel is closed which a session had when it left, or has closed it itself.
-    pub(in crate::upstream::shared) fn channel_closed(&mut self, channel: u16) {
-        let Slot::Closing { seat } = self.slots.free(channel) else {
+    /// A session is done with a channel.
+    pub(in crate::upstream::shared) fn free_channel(&mut self, seat: usize, channel: u16) {
+        let Some(place) = self.place(seat) else {
             return;
         };
-        if let Some(place) = self.place(seat) {
-            place.closing = place.closing.saturating_sub(1);
-        }
-        self.clear(seat);
-        self.again();
-        self.count();
-    }
-
-    /// channel.close from the broker for a channel that is being closed already.
-    pub(in crate::upstream::shared) fn broker_closes(&mut self, channel: u16) {
-        self.own
-            .extend_from_slice(&method(channel, CHANNEL_CLOSE_OK, &[]));
-        self.channel_closed(channel);
+        let Some(index) = place.channels.iter().position(|other| *other == channel) else {
+            return;
+        };
+        place.channels.swap_remove(index);
+        place.freeing.push(channel);
+        // What the session owes for it is on its way: what it has to say of a channel it says itself.
+        let _ = self.slots.release(channel);
+        self.freeing.insert(seat);
         self.wake();
     }
 
-    /// queue.declare-ok for a session that has left.
-    pub(in crate::upstream::shared) fn declared_late(&mut self, seat: usize, queue: &[u8]) {
-        let is_unnamed = queue.starts_with(b"amq.gen-");
-        let unnamed_claim = self.place(seat).is_some_and(|place| place.unnamed_claim);
-        if self.ledger.is_claimed(seat, queue) || (is_unnamed && unnamed_claim) {
-            self.ledger.own(seat, queue);
+    /// A method on a channel whose session is done with it.
+    pub(in crate::upstream::shared) fn heard_late(
+        &mut self,
+        seat: usize,
+        channel: u16,
+        method: MethodId,
+    ) {
+        if method == CHANNEL_CLOSE {
+            self.settle(seat, channel, Owed::CloseOk);
         }
+        if method == CHANNEL_CLOSE || method == CHANNEL_CLOSE_OK {
+            self.sweep(seat);
+        }
+    }
+
+    /// Says to the broker what it is owed about a channel, behind all that the session has said.
+    fn settle(&mut self, seat: usize, channel: u16, owed: Owed) {
+        let (method, arguments) = match owed {
+            Owed::Nothing => return,
+            Owed::Close => (CHANNEL_CLOSE, FAREWELL),
+            Owed::CloseOk => (CHANNEL_CLOSE_OK, &[][..]),
+        };
+        self.slots.sent(channel, method, arguments);
+        let frame = frame(channel, method, arguments);
+        self.queue(seat, Batch::copied(&frame), 0);
+    }
+
+    /// Gives out again the channels that sessions were done with, where all that they have said is on its way.
+    pub(in crate::upstream::shared) fn release(&mut self) {
+        for seat in std::mem::take(&mut self.freeing) {
+            self.sweep(seat);
+        }
+    }
+
+    /// Gives out again what a session was done with and the broker is, too. Nothing before all that the session has said
+    /// is on its way: its own close-ok must not be overtaken by another one's channel.open.
+    fn sweep(&mut self, seat: usize) {
+        let Some(place) = self.seats.get_mut(seat).and_then(Option::as_mut) else {
+            return;
+        };
+        if !place.queue.is_empty() {
+            self.freeing.insert(seat);
+            return;
+        }
+        let before = place.freeing.len();
+        let slots = &mut self.slots;
+        place.freeing.retain(|channel| !slots.free(*channel));
+        if place.freeing.len() < before {
+            self.again();
+            self.count();
+        }
+        self.clear(seat);
     }
 
     /// Once no channel of a session is left its queues are deleted, and then nothing is left of it.
@@ -84,7 +129,8 @@ impl State {
         let Some(place) = self.place(seat) else {
             return;
         };
-        if !place.leaving || place.cleared || place.closing > 0 || place.deleting > 0 {
+        let is_busy = !place.freeing.is_empty() || place.deleting > 0;
+        if !place.leaving || place.cleared || is_busy {
             return;
         }
         let names = self.ledger.leave(seat);
@@ -117,9 +163,9 @@ impl State {
         self.deletions.pop_front()
     }
 
-    /// lapin has deleted a queue, or could not.
-    pub(in crate::upstream::shared) fn deleted(&mut self, queue: &[u8]) {
-        if let Some(seat) = self.ledger.deleted(queue) {
+    /// lapin is done with a queue: it is gone, or stays with the connection.
+    pub(in crate::upstream::shared) fn deleted(&mut self, queue: &[u8], is_gone: bool) {
+        if let Some(seat) = self.ledger.deleted(queue, is_gone) {
             if let Some(place) = self.place(seat) {
                 place.deleting = place.deleting.saturating_sub(1);
             }
@@ -130,16 +176,8 @@ impl State {
     }
 }
 
-/// channel.close with 200: the session has left.
-fn close_channel(channel: u16) -> Vec<u8> {
-    let text = b"the session has ended";
-    let mut arguments = vec![0, 200, text.len() as u8];
-    arguments.extend_from_slice(text);
-    arguments.extend_from_slice(&[0; 4]);
-    method(channel, [0, 20, 0, 40], &arguments)
-}
-
-fn method(channel: u16, id: [u8; 4], arguments: &[u8]) -> Vec<u8> {
+fn frame(channel: u16, method: MethodId, arguments: &[u8]) -> Vec<u8> {
+    let id = method.encode();
     let header = FrameHeader {
         kind: FrameKind::METHOD,
         channel,
@@ -149,4 +187,5 @@ fn method(channel: u16, id: [u8; 4], arguments: &[u8]) -> Vec<u8> {
     [&header.encode()[..], &id, arguments, &[END_OCTET]].concat()
 }
 
-const CHANNEL_CLOSE_OK: [u8; 4] = [0, 20, 0, 41];
+/// The arguments of channel.close: 200, a reason, no method that would be the cause.
+const FAREWELL: &[u8] = b"\x00\xc8\x15the session has ended\0\0\0\0";
