@@ -24,8 +24,10 @@ use crate::upstream::shared::slots::Slots;
 use crate::upstream::shared::Facts;
 use crate::upstream::shared::FromShared;
 use crate::upstream::shared::Loss;
+use crate::wire::amqp::frame::HEADER_SIZE;
 use crate::wire::amqp::frame::OVERHEAD;
 use crate::wire::amqp::FrameHeader;
+use crate::wire::amqp::FrameKind;
 
 /// A shared connection as its seats know it.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ struct Place {
     /// Since when frames wait without any having been taken.
     waits_since: Option<Instant>,
     channels: Vec<u16>,
+    /// Those of them that the session has closed; the broker's close-ok has not come.
+    closed: Vec<u16>,
     /// Channels that are closed on both sides, once what is queued has said so to the broker.
     freeing: Vec<u16>,
     /// Bytes sent to the session that have not gone on.
@@ -185,6 +189,7 @@ impl State {
             queue: VecDeque::new(),
             waits_since: None,
             channels: Vec::new(),
+            closed: Vec::new(),
             freeing: Vec::new(),
             outstanding: 0,
             incoming: 0,
@@ -226,8 +231,15 @@ impl State {
         if is_lost || place.leaving || place.abandoned {
             return window.return_bytes(bytes);
         }
-        self.metrics
-            .sent(count_frames(frames.bytes()), frames.len());
+        let mut count = 0;
+        let mut rest = frames.bytes();
+        while let Some(frame) = next_frame(&mut rest) {
+            count += 1;
+            if frame.get(HEADER_SIZE..HEADER_SIZE + 4) == Some(&CHANNEL_CLOSE) {
+                place.closes(frame);
+            }
+        }
+        self.metrics.sent(count, frames.len());
         self.queue(seat, frames, bytes);
     }
 
@@ -357,6 +369,7 @@ impl State {
         self.slots.close(channel);
         if let Some(place) = self.place(seat) {
             place.channels.retain(|other| *other != channel);
+            place.closed.retain(|other| *other != channel);
             place.freeing.push(channel);
         }
         self.freeing.push(seat);
@@ -380,6 +393,8 @@ impl State {
             for channel in std::mem::take(&mut place.freeing) {
                 self.slots.free(channel);
             }
+            // It may have left meanwhile.
+            self.clear(seat);
         }
         self.again();
         self.count();
@@ -502,6 +517,18 @@ impl State {
 }
 
 impl Place {
+    /// The session closes a channel: nobody may close it once more when the session leaves.
+    #[cold]
+    fn closes(&mut self, frame: &[u8]) {
+        let Ok(header) = FrameHeader::decode(frame) else {
+            return;
+        };
+        let is_method = header.kind == FrameKind::METHOD;
+        if is_method && !self.closed.contains(&header.channel) {
+            self.closed.push(header.channel);
+        }
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "data is bounded by queue_bytes; the other messages are few"
@@ -520,13 +547,15 @@ impl fmt::Debug for State {
     }
 }
 
-/// How many frames these whole frames are.
-fn count_frames(mut bytes: &[u8]) -> u64 {
-    let mut count = 0;
-    while let Ok(header) = FrameHeader::decode(bytes) {
-        count += 1;
-        let size = header.size as usize + OVERHEAD;
-        bytes = bytes.get(size..).unwrap_or_default();
-    }
-    count
+/// Takes the first of these whole frames.
+fn next_frame<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let header = FrameHeader::decode(rest).ok()?;
+    let (frame, behind) = rest.split_at_checked(header.size as usize + OVERHEAD)?;
+    *rest = behind;
+    Some(frame)
 }
+
+const CHANNEL_CLOSE: [u8; 4] = [0, 20, 0, 40];
+
+#[cfg(test)]
+mod tests;

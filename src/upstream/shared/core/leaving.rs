@@ -26,10 +26,15 @@ impl State {
         }
         place.leaving = true;
         let channels = std::mem::take(&mut place.channels);
+        let closed = std::mem::take(&mut place.closed);
         place.closing = channels.len();
         self.waiting.remove(&seat);
         for channel in channels {
             self.slots.close(channel);
+            if closed.contains(&channel) {
+                // The session has done it; RabbitMQ takes a second one for a method on a channel that is not open.
+                continue;
+            }
             self.queue(seat, Batch::copied(&close_channel(channel)), 0);
         }
         self.clear(seat);
@@ -80,11 +85,12 @@ impl State {
     }
 
     /// Once no channel of a session is left its queues are deleted, and then nothing is left of it.
-    fn clear(&mut self, seat: usize) {
+    pub(super) fn clear(&mut self, seat: usize) {
         let Some(place) = self.place(seat) else {
             return;
         };
-        if !place.leaving || place.cleared || place.closing > 0 || place.deleting > 0 {
+        let is_busy = place.closing > 0 || place.deleting > 0 || !place.freeing.is_empty();
+        if !place.leaving || place.cleared || is_busy {
             return;
         }
         let names = self.ledger.leave(seat);
