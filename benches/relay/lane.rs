@@ -103,16 +103,31 @@ fn dedicated_and_shared(
     account: &Account,
     real: bool,
 ) -> io::Result<[Lane; 2]> {
-    let lane = |process: Process| Lane {
+    Ok([
+        by_the_service(broker, account, real, "dedicated", "")?,
+        by_the_service(broker, account, real, "shared", "")?,
+    ])
+}
+
+/// Shared to the sink, with settings of its own.
+pub(crate) fn shared_to_sink(sink: SocketAddr, settings: &str) -> io::Result<Lane> {
+    by_the_service(sink, &guest(), false, "shared", settings)
+}
+
+fn by_the_service(
+    broker: SocketAddr,
+    account: &Account,
+    real: bool,
+    connections: &str,
+    settings: &str,
+) -> io::Result<Lane> {
+    let process = Process::gateway_with(broker, account, connections, settings)?;
+    Ok(Lane {
         way: Way::WebSocket(process.address()),
         account: account.clone(),
         process: Some(Arc::new(process)),
         real,
-    };
-    Ok([
-        lane(Process::gateway_with(broker, account, "dedicated")?),
-        lane(Process::gateway_with(broker, account, "shared")?),
-    ])
+    })
 }
 
 /// Lanes through the same gateway: without extensions, the same once more, which shows how far two equal lanes lie apart,

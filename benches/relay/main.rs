@@ -130,7 +130,7 @@ impl Plan {
             sessions: 2000,
             offered: 1 << 30,
             stall: Duration::from_secs(3),
-            limit: Duration::from_secs(290),
+            limit: Duration::from_secs(420),
         }
     }
 }

@@ -55,11 +55,13 @@ impl Process {
         Self::start(command)
     }
 
-    /// The same with the account of the service at the broker, over `"dedicated"` or `"shared"` connections.
+    /// The same with the account of the service at the broker, over `"dedicated"` or `"shared"` connections with these
+    /// settings.
     pub(crate) fn gateway_with(
         upstream: SocketAddr,
         account: &Account,
         connections: &str,
+        settings: &str,
     ) -> io::Result<Self> {
         let Account {
             user,
@@ -69,7 +71,8 @@ impl Process {
         let configuration = format!(
             "[[services]]\nname = \"amqp\"\nkind = \"amqp\"\npaths = [\"/ws/amqp\"]\n\
              [services.upstream]\nuris = [\"amqp://{user}:{password}@{upstream}\"]\n\
-             vhost = \"{vhost}\"\nlogin = \"service\"\nconnections = \"{connections}\"\n"
+             vhost = \"{vhost}\"\nlogin = \"service\"\nconnections = \"{connections}\"\n\
+             [services.upstream.shared]\n{settings}\n"
         );
         let name = format!("smeuse-bench-{}-{connections}.toml", std::process::id());
         let path = std::env::temp_dir().join(name);

@@ -30,7 +30,7 @@ pub(crate) fn to_sink(
     if !TO_SINK.iter().any(|(_, what)| named(what)) && !named("memory per idle session") {
         return Ok(());
     }
-    let lanes = lane::dedicated_and_shared_to_sink(sink)?;
+    let mut lanes = lane::dedicated_and_shared_to_sink(sink)?;
     report::head(out)?;
     for (workload, what) in TO_SINK.iter().filter(|(_, what)| named(what)) {
         report::cpu(
@@ -52,6 +52,12 @@ pub(crate) fn to_sink(
             idle,
             "under 4 kB",
         )?;
+    }
+    if named("deliver 100 B") {
+        // The gateway acknowledges for the page, and the broker sends no more than this ahead.
+        lanes[1] = lane::shared_to_sink(sink, AHEAD)?;
+        let samples = rounds(Workload::Deliver(100), &lanes, plan)?;
+        report::cpu(out, &format!("sink: deliver 100 B, {AHEAD}"), &samples)?;
     }
     Ok(())
 }
@@ -183,6 +189,9 @@ const TO_SINK: &[(Workload, &str)] = &[
     (Workload::Publish(100), "publish 100 B"),
     (Workload::Deliver(100), "deliver 100 B"),
 ];
+
+/// The default is for pages that get now and then something; this for those that get much.
+const AHEAD: &str = "prefetch = 2000";
 
 const MEMORY: &str = "memory per browser";
 const SESSIONS: &str = "sessions opened and closed";

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
@@ -134,8 +135,12 @@ impl Running {
     /// Publishes what waits, as far as the broker takes it soon, and ends.
     pub async fn finish(self) {
         self.stop.send_replace(true);
-        if let Some(task) = self.task {
-            drop(timeout(FAREWELL, task).await);
+        if let Some(mut task) = self.task {
+            if timeout(FAREWELL, &mut task).await.is_err() {
+                // What it has under way goes back into the queue, and is counted there.
+                task.abort();
+                drop(task.await);
+            }
         }
         if let Some((queue, metrics)) = self.queue {
             let lost = queue.len();
@@ -157,11 +162,16 @@ async fn run(parts: Arc<Parts>, sessions: Arc<dyn Sessions>, mut stopped: watch:
                 () = stop(&mut stopped) => return Ok(()),
             };
             let mut own = opened.map_err(|error| error.to_string())?;
-            let served = serve(&parts, &sessions, &mut own, &mut stopped, &mut pause).await;
+            let served = serve(&parts, &sessions, &mut own, &mut stopped).await;
             own.close().await;
             served
         };
-        match serving.await {
+        let began = Instant::now();
+        let served = serving.await;
+        if began.elapsed() >= LASTING {
+            pause = FIRST_PAUSE;
+        }
+        match served {
             Ok(()) => return,
             Err(detail) => {
                 // The first of an outage; when it is over, the log says that as well.
@@ -191,7 +201,6 @@ async fn serve(
     sessions: &Arc<dyn Sessions>,
     own: &mut Own,
     stopped: &mut watch::Receiver<bool>,
-    pause: &mut Duration,
 ) -> Result<(), String> {
     let setting_up = async {
         let publisher = match &parts.events {
@@ -213,7 +222,6 @@ async fn serve(
     let set_up = timeout(SET_UP, setting_up).await;
     let (publisher, consumer) = set_up.map_err(|_| "the broker does not answer".to_owned())??;
     info!(broker = own.broker().name(), gateway = %parts.gateway, "events and commands ready");
-    *pause = FIRST_PAUSE;
     let publishing = async {
         match publisher {
             Some(mut publisher) => publisher.run(stopped).await,
@@ -275,6 +283,9 @@ fn may_be_there(error: &lapin::Error) -> bool {
 pub(super) fn describe(error: lapin::Error) -> String {
     error.to_string()
 }
+
+/// A connection that lasted so long worked; one that is refused what it needs ends sooner, again and again.
+const LASTING: Duration = Duration::from_secs(10);
 
 /// Before a lost connection is made again, doubled up to the second; up to half is taken away at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

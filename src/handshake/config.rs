@@ -89,6 +89,11 @@ impl Service {
     /// The key and what is wrong with it.
     pub fn validate(&self) -> Result<(), String> {
         let name = &self.name;
+        if name.len() > NAME_MAX {
+            return Err(format!(
+                "services: name: has more than {NAME_MAX} characters"
+            ));
+        }
         if name.is_empty()
             || !name
                 .bytes()
@@ -350,6 +355,9 @@ const PAGE_EXTENSIONS: [&str; 2] = [IDLE_TIMEOUT, PING_PONG];
 
 /// Ten messages a second to a silent client; less is a wrong unit.
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+/// Room for it in a routing key, which has 255 bytes.
+const NAME_MAX: usize = 100;
 
 /// Keeps sums of instants far from overflow, and catches a wrong unit.
 const IDLE_TIMEOUT_MAX: Duration = DEADLINE_MAX;

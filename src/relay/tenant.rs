@@ -335,8 +335,8 @@ impl Tenant {
         }
     }
 
-    /// Passes on what waits for the client, while the session takes it.
-    fn deliver(&mut self, cx: &mut Context<'_>) {
+    /// Passes on what waits for the client, while the session takes it; says whether that was anything.
+    fn deliver(&mut self, cx: &mut Context<'_>) -> bool {
         let mut has_passed = false;
         while !self.deliveries.is_empty() {
             if !self.silent && self.wiring.to_client.poll_open(cx).is_pending() {
@@ -363,18 +363,20 @@ impl Tenant {
             self.put_out(out, 0);
         }
         if !has_passed {
-            return;
+            return false;
         }
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.sent = Instant::now();
         }
         if self.deliveries.is_empty() {
             if let Some(ending) = self.comes_to.take() {
-                return self.end(ending);
+                self.end(ending);
+                return true;
             }
         }
         // What the server itself had said may have kept the client waiting.
         self.serve();
+        true
     }
 
     fn login_decided(&mut self, verdict: Verdict) {

@@ -324,7 +324,9 @@ impl Upstream {
             return Some(Turn(None));
         };
         let now = Instant::now();
-        let at = lock(pace).take(now, end.into_std()).ok()?;
+        // A turn that leaves no time to dial would only make a healthy broker look like one that hangs.
+        let latest = end - self.0.config.connect_deadline / LEAST_TO_DIAL;
+        let at = lock(pace).take(now, latest.into_std()).ok()?;
         let turn = Turn(Some((pace, at)));
         if at > now {
             sleep_until(at.into()).await;
@@ -359,6 +361,9 @@ impl Drop for Turn<'_> {
         }
     }
 }
+
+/// This part of the deadline is left at least to a session that has waited for its turn.
+const LEAST_TO_DIAL: u32 = 5;
 
 /// A pace is never left half written.
 fn lock(pace: &Mutex<Pace>) -> std::sync::MutexGuard<'_, Pace> {

@@ -42,8 +42,8 @@ pub fn server(data: &[u8]) {
         let (piece, behind) = behind.split_at(behind.len().min(usize::from(*count)));
         rest = behind;
         match who % 4 {
-            0 | 1 => session.from_client(piece),
-            2 => session.from_broker(piece),
+            0 | 1 => session.client_says(piece),
+            2 => session.broker_says(piece),
             _ => session.pass(),
         }
         if session.over {
@@ -97,12 +97,12 @@ impl Session {
         let start_ok = b"\0\0\0\0\x05PLAIN\0\0\0\x04\0a\0b\x05en_US";
         let tune_ok = [0, 20, 0, 0, 16, 0, 0, 60];
         for (method, arguments) in [(11, &start_ok[..]), (31, &tune_ok), (40, b"\x01/\0\0")] {
-            self.from_client(&frame(1, 0, &[&[0, 10, 0, method], arguments].concat()));
+            self.client_says(&frame(1, 0, &[&[0, 10, 0, method], arguments].concat()));
         }
         assert!(!self.over, "an orderly negotiation");
     }
 
-    fn from_client(&mut self, bytes: &[u8]) {
+    fn client_says(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
         for _ in 0..8 {
             let mut batch = Batch::copied(&std::mem::take(&mut self.waiting));
@@ -130,7 +130,7 @@ impl Session {
     }
 
     /// A frame of the broker's, well formed, on one of the client's channels: the method and its arguments are `piece`.
-    fn from_broker(&mut self, piece: &[u8]) {
+    fn broker_says(&mut self, piece: &[u8]) {
         let Some(([number, which], arguments)) = piece.split_first_chunk::<2>() else {
             return;
         };

@@ -29,7 +29,10 @@ impl Tenant {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             while self.poll_work(cx).is_ready() {}
-            self.deliver(cx);
+            if self.deliver(cx) {
+                // What was waiting for that may now have said more, or wait for something else.
+                continue;
+            }
             if self.finishing {
                 self.clear();
             }

@@ -230,6 +230,10 @@ impl Connection {
             let why = talk.lapin.why(&loss.to_string());
             let why = format!("broker {}: {why}", talk.broker);
             warn!(detail = %why, "shared connection not opened");
+            // A broker that refuses the account works; one that does not get so far is passed over for a while.
+            if loss.reply_code.is_none() && !talk.lapin.is_refused() {
+                self.pool.inner.upstream.note_lost(&talk.broker);
+            }
             self.pool
                 .opened(&self.opening, Err(SeatError::Unreachable(why)));
             return;

@@ -40,11 +40,21 @@ fn fields(mut data: &[u8], levels: usize, keys: bool) -> Option<()> {
         let kind = take(&mut data, 1)?[0];
         match kind {
             b'V' => {}
-            b'b' | b'B' | b't' => drop(take(&mut data, 1)?),
-            b's' | b'u' => drop(take(&mut data, 2)?),
-            b'I' | b'i' => drop(take(&mut data, 4)?),
-            b'L' | b'l' | b'T' => drop(take(&mut data, 8)?),
-            b'D' => drop(take(&mut data, 5)?),
+            b'b' | b'B' | b't' => {
+                take(&mut data, 1)?;
+            }
+            b's' | b'u' => {
+                take(&mut data, 2)?;
+            }
+            b'I' | b'i' => {
+                take(&mut data, 4)?;
+            }
+            b'L' | b'l' | b'T' => {
+                take(&mut data, 8)?;
+            }
+            b'D' => {
+                take(&mut data, 5)?;
+            }
             b'f' => {
                 let bits = u32::from_be_bytes(take(&mut data, 4)?.try_into().ok()?);
                 f32::from_bits(bits).is_finite().then_some(())?;
@@ -53,7 +63,9 @@ fn fields(mut data: &[u8], levels: usize, keys: bool) -> Option<()> {
                 let bits = u64::from_be_bytes(take(&mut data, 8)?.try_into().ok()?);
                 f64::from_bits(bits).is_finite().then_some(())?;
             }
-            b'S' | b'x' => drop(long(&mut data)?),
+            b'S' | b'x' => {
+                long(&mut data)?;
+            }
             b'A' | b'F' => fields(long(&mut data)?, levels.checked_sub(1)?, kind == b'F')?,
             _ => return None,
         }
@@ -71,11 +83,15 @@ fn properties(mut data: &[u8]) -> Option<()> {
         match kind {
             's' => {
                 let length = take(&mut data, 1)?[0];
-                drop(take(&mut data, length.into())?);
+                take(&mut data, length.into())?;
             }
             't' => fields(long(&mut data)?, NESTING_MAX, true)?,
-            'b' => drop(take(&mut data, 1)?),
-            _ => drop(take(&mut data, 8)?),
+            'b' => {
+                take(&mut data, 1)?;
+            }
+            _ => {
+                take(&mut data, 8)?;
+            }
         }
     }
     data.is_empty().then_some(())

@@ -42,9 +42,18 @@ pub(super) struct LapinSide {
     outgoing: Vec<u8>,
     requests: mpsc::UnboundedSender<Request>,
     deleted: mpsc::UnboundedReceiver<Deleted>,
-    login: oneshot::Receiver<Result<(), String>>,
+    login: oneshot::Receiver<Result<(), Failure>>,
     opened: bool,
     why: Option<String>,
+    is_refused: bool,
+}
+
+/// A login that failed.
+#[derive(Debug)]
+struct Failure {
+    why: String,
+    /// The broker itself has refused it.
+    is_refusal: bool,
 }
 
 impl LapinSide {
@@ -66,7 +75,10 @@ impl LapinSide {
                     }
                 }
                 // Nobody may wait for it any more.
-                Err(error) => drop(logged_in.send(Err(error.to_string()))),
+                Err(error) => drop(logged_in.send(Err(Failure {
+                    is_refusal: kit::is_refusal(&error),
+                    why: error.to_string(),
+                }))),
             }
         });
         Ok(Self {
@@ -80,6 +92,7 @@ impl LapinSide {
             login,
             opened: false,
             why: None,
+            is_refused: false,
         })
     }
 
@@ -90,10 +103,20 @@ impl LapinSide {
 
     /// What lapin says of a login that failed, else `how`.
     pub(super) fn why(&mut self, how: &str) -> String {
-        if let Ok(Err(why)) = self.login.try_recv() {
-            self.why = Some(why);
+        if let Ok(Err(failure)) = self.login.try_recv() {
+            self.failed(failure);
         }
         self.why.clone().unwrap_or_else(|| how.to_owned())
+    }
+
+    /// Whether the broker has refused the login.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        self.is_refused = failure.is_refusal;
+        self.why = Some(failure.why);
     }
 
     /// Where frames for lapin are put.
@@ -138,7 +161,7 @@ impl LapinSide {
         if !self.opened && self.why.is_none() {
             match Pin::new(&mut self.login).poll(cx) {
                 Poll::Ready(Ok(Ok(()))) => self.opened = true,
-                Poll::Ready(Ok(Err(why))) => self.why = Some(why),
+                Poll::Ready(Ok(Err(failure))) => self.failed(failure),
                 Poll::Ready(Err(_)) => self.why = Some("lapin is gone".to_owned()),
                 Poll::Pending => {}
             }
