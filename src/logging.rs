@@ -121,7 +121,7 @@ where
 }
 
 /// What is not logged unless asked for.
-const QUIET: &str = "actix_server=warn,actix_http=off";
+const QUIET: &str = "actix_server=warn,actix_http=off,lapin=off";
 
 /// Parses a filter strictly.
 ///
@@ -142,7 +142,8 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
         }
     }
     // The HTTP server's lines about its threads say nothing to an operator, and those about requests
-    // that are not HTTP (counted as abandoned) would let a stranger fill the log. A directive of the
+    // that are not HTTP (counted as abandoned) would let a stranger fill the log. What lapin has to say
+    // is said once by whoever uses it, and at level trace it shows passwords. A directive of the
     // operator's for the same target comes later and wins.
     EnvFilter::builder()
         .parse(format!("{QUIET},{}", directives.join(",")))

@@ -99,6 +99,23 @@ fn the_level_can_be_changed_and_stays_if_the_new_one_is_wrong() {
     assert_eq!(messages, ["second", "third"]);
 }
 
+/// At level trace lapin writes down what it sends, passwords among it.
+#[test]
+fn lapin_says_nothing_unless_it_is_named() {
+    let say = || tracing::error!(target: "lapin::io_loop", "login");
+    for (level, is_heard) in [
+        ("trace", false),
+        ("info", false),
+        ("info,lapin=debug", true),
+    ] {
+        let config = Config {
+            level: level.to_owned(),
+            format: Format::Text,
+        };
+        assert_eq!(!log(&config, |_| say()).is_empty(), is_heard, "{level}");
+    }
+}
+
 #[test]
 fn a_writer_that_fails_loses_lines_only() {
     struct Closed;

@@ -447,6 +447,14 @@ impl Tenant {
         let State::Serving(serving) = &mut self.state else {
             return;
         };
+        if seat.facts().frame_max < serving.server.frame_max() {
+            // Brokers of one service may differ; over a frame that is too large this one would end the connection of all.
+            let text = format!(
+                "broker {} takes smaller frames than were agreed on",
+                seat.facts().broker
+            );
+            return self.end(Ending::BrokerUnreachable(text));
+        }
         let mut out = Output::default();
         serving.work = Work::None;
         serving.seat = Some(seat);

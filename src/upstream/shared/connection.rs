@@ -357,6 +357,16 @@ impl Actor for Connection {
 /// Whatever ends the actor, a panic included: who waits or sits learns of it.
 impl Drop for Connection {
     fn drop(&mut self) {
+        if let Stage::Talking(talk) = &self.stage {
+            // Without sessions nothing is lost, as when the gateway stops.
+            if let Some(core) = talk.core.as_ref() {
+                core.with(|state| {
+                    if state.seated() == 0 {
+                        state.begin_closing();
+                    }
+                });
+            }
+        }
         if !matches!(self.stage, Stage::Over) {
             self.tell_lost(&Loss {
                 reply_code: None,
