@@ -206,7 +206,7 @@ impl<L: Line> Case<'_, L> {
                             }
                             _ => None,
                         });
-                self.line.queue_kind(&name).or_else(|| declared.flatten())
+                declared.unwrap_or_else(|| self.line.queue_kind(&name))
             }
         }
     }
