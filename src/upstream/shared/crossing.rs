@@ -8,6 +8,7 @@ use crate::batch::Buffer;
 use crate::upstream::shared::core::State;
 use crate::upstream::shared::metrics::Metrics;
 use crate::upstream::shared::slots::is_followed;
+use crate::upstream::shared::slots::Heard;
 use crate::upstream::shared::slots::Slot;
 use crate::upstream::shared::BASE;
 use crate::wire::amqp::frame::END_OCTET;
@@ -87,8 +88,9 @@ impl Crossing {
             match state.slots.get(header.channel) {
                 Slot::Used { seat, client } => {
                     [head[1], head[2]] = client.to_be_bytes();
-                    if header.kind == FrameKind::METHOD {
-                        note(state, header.channel, seat, followed(behind, size));
+                    let is_method = header.kind == FrameKind::METHOD;
+                    if is_method && !note(state, header.channel, seat, followed(behind, size)) {
+                        continue;
                     }
                     if state.expect(seat, frame.len()) {
                         self.add(seat, frame);
@@ -97,8 +99,8 @@ impl Crossing {
                 Slot::Closing { seat } => {
                     if header.kind == FrameKind::METHOD {
                         let followed = followed(behind, size);
-                        note(state, header.channel, seat, followed);
-                        if let Some((method, _)) = followed {
+                        let is_meant = note(state, header.channel, seat, followed);
+                        if let Some((method, _)) = followed.filter(|_| is_meant) {
                             state.heard_late(seat, header.channel, method);
                         }
                     }
@@ -169,14 +171,19 @@ fn followed(payload: &[u8], size: usize) -> Option<(MethodId, &[u8])> {
 }
 
 /// Takes note of a method on a session's channel, and of a queue that is there for that session alone: the session may be
-/// gone before it hears of it.
-fn note(state: &mut State, channel: u16, seat: usize, method: Option<(MethodId, &[u8])>) {
+/// gone before it hears of it. Says whether it is for the session.
+fn note(state: &mut State, channel: u16, seat: usize, method: Option<(MethodId, &[u8])>) -> bool {
     let Some((method, arguments)) = method else {
-        return;
+        return true;
     };
-    if state.slots.heard(channel, method) {
-        if let Ok(queue) = Reader::new(arguments).counted_by_u8() {
-            state.own(seat, queue);
+    match state.slots.heard(channel, method) {
+        Heard::Other => true,
+        Heard::OwnQueue => {
+            if let Ok(queue) = Reader::new(arguments).counted_by_u8() {
+                state.own(seat, queue);
+            }
+            true
         }
+        Heard::Stray => false,
     }
 }

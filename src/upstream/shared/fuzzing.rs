@@ -25,6 +25,7 @@ use crate::upstream::shared::facts::Policy;
 use crate::upstream::shared::slots::CHANNEL_CLOSE;
 use crate::upstream::shared::slots::CHANNEL_CLOSE_OK;
 use crate::upstream::shared::slots::CHANNEL_OPEN;
+use crate::upstream::shared::slots::CHANNEL_OPEN_OK;
 use crate::upstream::shared::FromShared;
 use crate::upstream::shared::Metrics;
 use crate::wire::amqp::frame::END_OCTET;
@@ -79,7 +80,9 @@ struct Session {
     expected: Vec<u8>,
     /// The client's channels and the connection's.
     channels: Vec<(u16, u16)>,
-    /// Those of the connection's that the session has closed.
+    /// Those of the connection's that the broker has opened.
+    confirmed: Vec<u16>,
+    /// Those that the session has closed.
     closed: Vec<u16>,
     /// What the broker has said about channels and the session has not looked at.
     unread: VecDeque<(u16, MethodId)>,
@@ -124,6 +127,7 @@ impl Table {
                 heard,
                 expected: Vec::new(),
                 channels: Vec::new(),
+                confirmed: Vec::new(),
                 closed: Vec::new(),
                 unread: VecDeque::new(),
                 opened: 0,
@@ -228,6 +232,7 @@ impl Table {
         if is_over {
             session.channels.retain(|(_, other)| *other != channel);
             session.closed.retain(|other| *other != channel);
+            session.confirmed.retain(|other| *other != channel);
             self.core.with(|state| state.free_channel(seat, channel));
         }
         if what == CHANNEL_CLOSE {
@@ -279,14 +284,18 @@ impl Table {
             let Some((client, _)) = held else {
                 continue;
             };
+            if header.kind == FrameKind::METHOD {
+                match MethodId::decode(&bytes[7..]) {
+                    Ok(CHANNEL_OPEN_OK) => session.confirmed.push(channel),
+                    // What the broker answers to the one that had the channel before.
+                    Ok(CHANNEL_CLOSE_OK) if !session.confirmed.contains(&channel) => continue,
+                    Ok(what) => session.unread.push_back((channel, what)),
+                    Err(_) => {}
+                }
+            }
             let mut expected = bytes.to_vec();
             expected[1..3].copy_from_slice(&client.to_be_bytes());
             session.expected.extend(expected);
-            if header.kind == FrameKind::METHOD {
-                if let Ok(what) = MethodId::decode(&bytes[7..]) {
-                    session.unread.push_back((channel, what));
-                }
-            }
         }
     }
 
@@ -311,14 +320,21 @@ impl Table {
             .then(|| MethodId::decode(&bytes[7..]).ok())
             .flatten();
         match (self.broker.get(&channel).copied(), what) {
-            (None, Some(CHANNEL_OPEN)) => drop(self.broker.insert(channel, false)),
+            (None, Some(CHANNEL_OPEN)) => {
+                self.broker.insert(channel, false);
+                self.incoming.extend(method(channel, CHANNEL_OPEN_OK));
+            }
             (None, _) => {
                 panic!("504: expected 'channel.open', not {what:?} on channel {channel}")
             }
-            (Some(is_closing), Some(CHANNEL_CLOSE)) => {
+            (Some(false), Some(CHANNEL_CLOSE)) => {
                 self.incoming.extend(method(channel, CHANNEL_CLOSE_OK));
-                if !is_closing {
-                    self.broker.remove(&channel);
+                self.broker.remove(&channel);
+            }
+            (Some(true), Some(CHANNEL_CLOSE)) => {
+                // RabbitMQ does, or does not.
+                if self.count.is_multiple_of(2) {
+                    self.incoming.extend(method(channel, CHANNEL_CLOSE_OK));
                 }
             }
             (Some(true), Some(CHANNEL_CLOSE_OK)) => drop(self.broker.remove(&channel)),

@@ -2,6 +2,9 @@
 //!
 //! RabbitMQ closes the whole connection over any method but channel.open on a channel that it holds for closed, and never
 //! answers channel.open on one whose close it was not confirmed. So what passes is followed, whoever sent it.
+//!
+//! Where two closes cross, RabbitMQ confirms the one it receives, unless its channel's process has just died: then never.
+//! So nobody waits for that close-ok, and whoever has the channel next does not hear it.
 
 use std::collections::VecDeque;
 
@@ -31,6 +34,17 @@ pub(super) enum Owed {
     CloseOk,
 }
 
+/// What a method of the broker's means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Only what it says.
+    Other,
+    /// That a queue is there which the session wanted for itself alone.
+    OwnQueue,
+    /// Nothing to the session: it was meant for the one that had the channel before.
+    Stray,
+}
+
 /// The channels from [`BASE`] on.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -49,6 +63,8 @@ struct Channel {
     released: bool,
     /// channel.open is sent, and not all of what ends the channel.
     is_open: bool,
+    /// channel.open-ok has come.
+    is_confirmed: bool,
     /// channel.close is sent and not confirmed.
     awaits_close_ok: bool,
     /// The broker's channel.close has come and is not confirmed.
@@ -75,6 +91,7 @@ impl Slots {
             client,
             released: false,
             is_open: false,
+            is_confirmed: false,
             awaits_close_ok: false,
             owes_close_ok: false,
             declares: VecDeque::new(),
@@ -130,29 +147,32 @@ impl Slots {
             CHANNEL_CLOSE => place.awaits_close_ok = true,
             CHANNEL_CLOSE_OK => {
                 place.owes_close_ok = false;
-                place.settle();
+                place.is_open = false;
             }
             QUEUE_DECLARE => place.declares.extend(declared(arguments)),
             _ => {}
         }
     }
 
-    /// Takes note of a method of the broker's; whether it says that a queue is there that the session wanted for itself
-    /// alone.
-    pub(super) fn heard(&mut self, channel: u16, method: MethodId) -> bool {
+    /// Takes note of a method of the broker's.
+    pub(super) fn heard(&mut self, channel: u16, method: MethodId) -> Heard {
         let Some(Some(place)) = self.place(channel) else {
-            return false;
+            return Heard::Stray;
         };
         match method {
+            CHANNEL_OPEN_OK => place.is_confirmed = true,
             CHANNEL_CLOSE => place.owes_close_ok = true,
+            CHANNEL_CLOSE_OK if !place.is_confirmed => return Heard::Stray,
             CHANNEL_CLOSE_OK => {
                 place.awaits_close_ok = false;
-                place.settle();
+                place.is_open = place.owes_close_ok;
             }
-            QUEUE_DECLARE_OK => return place.declares.pop_front() == Some(true),
+            QUEUE_DECLARE_OK if place.declares.pop_front() == Some(true) => {
+                return Heard::OwnQueue;
+            }
             _ => {}
         }
-        false
+        Heard::Other
     }
 
     /// Frees a channel that its session and the broker are done with; whether they are.
@@ -181,16 +201,6 @@ impl Slots {
     }
 }
 
-impl Channel {
-    /// Both sides have said and confirmed what ends the channel. A broker that has closed it itself still confirms a close
-    /// that has crossed its own.
-    fn settle(&mut self) {
-        if !self.awaits_close_ok && !self.owes_close_ok {
-            self.is_open = false;
-        }
-    }
-}
-
 /// Whether the queue is wanted for the session alone; nothing if the declare will not be answered.
 fn declared(arguments: &[u8]) -> Option<bool> {
     let mut reader = Reader::new(arguments);
@@ -209,6 +219,7 @@ pub(super) const fn is_followed(method: MethodId) -> bool {
 }
 
 pub(super) const CHANNEL_OPEN: MethodId = MethodId::new(20, 10);
+pub(super) const CHANNEL_OPEN_OK: MethodId = MethodId::new(20, 11);
 pub(super) const CHANNEL_CLOSE: MethodId = MethodId::new(20, 40);
 pub(super) const CHANNEL_CLOSE_OK: MethodId = MethodId::new(20, 41);
 const QUEUE_DECLARE: MethodId = MethodId::new(50, 10);
@@ -260,7 +271,7 @@ mod tests {
         for (direction, method) in story {
             match direction {
                 '>' => slots.sent(channel, *method, &[]),
-                _ => drop(slots.heard(channel, *method)),
+                _ => assert_eq!(slots.heard(channel, *method), Heard::Other),
             }
         }
         let owed = slots.release(channel);
@@ -275,11 +286,12 @@ mod tests {
     #[test]
     fn what_is_owed_depends_on_what_has_passed() {
         let (open, close, ok) = (('>', CHANNEL_OPEN), CHANNEL_CLOSE, CHANNEL_CLOSE_OK);
+        let open_ok = ('<', CHANNEL_OPEN_OK);
         assert_eq!(owed(&[]), (Owed::Nothing, true));
         assert_eq!(owed(&[open]), (Owed::Close, false));
         assert_eq!(owed(&[open, ('>', close)]), (Owed::Nothing, false));
         assert_eq!(
-            owed(&[open, ('>', close), ('<', ok)]),
+            owed(&[open, open_ok, ('>', close), ('<', ok)]),
             (Owed::Nothing, true)
         );
         assert_eq!(owed(&[open, ('<', close)]), (Owed::CloseOk, true));
@@ -287,11 +299,26 @@ mod tests {
             owed(&[open, ('<', close), ('>', ok)]),
             (Owed::Nothing, true)
         );
-        // Both have closed it: both confirm.
-        let crossed = [open, ('>', close), ('<', close)];
-        assert_eq!(owed(&crossed), (Owed::CloseOk, false));
-        let confirmed = [open, ('>', close), ('<', close), ('<', ok)];
+        // Both have closed it: the broker may confirm, or not.
+        let crossed = [open, open_ok, ('>', close), ('<', close)];
+        assert_eq!(owed(&crossed), (Owed::CloseOk, true));
+        let confirmed = [open, open_ok, ('>', close), ('<', close), ('<', ok)];
         assert_eq!(owed(&confirmed), (Owed::CloseOk, true));
+    }
+
+    #[test]
+    fn close_ok_before_open_ok_is_not_for_the_session() {
+        let mut slots = Slots::new(BASE);
+        assert_eq!(slots.heard(BASE, CHANNEL_CLOSE_OK), Heard::Stray);
+        let channel = slots.take(0, 1).unwrap();
+        slots.sent(channel, CHANNEL_OPEN, &[]);
+        slots.sent(channel, CHANNEL_CLOSE, &[]);
+        slots.release(channel);
+        assert_eq!(slots.heard(channel, CHANNEL_CLOSE_OK), Heard::Stray);
+        assert!(!slots.free(channel));
+        assert_eq!(slots.heard(channel, CHANNEL_OPEN_OK), Heard::Other);
+        assert_eq!(slots.heard(channel, CHANNEL_CLOSE_OK), Heard::Other);
+        assert!(slots.free(channel));
     }
 
     #[test]
@@ -302,7 +329,7 @@ mod tests {
         for bits in [PASSIVE, EXCLUSIVE, NO_WAIT, PASSIVE | EXCLUSIVE, EXCLUSIVE] {
             slots.sent(channel, QUEUE_DECLARE, &declare(bits));
         }
-        let answers = [(); 5].map(|()| slots.heard(channel, QUEUE_DECLARE_OK));
+        let answers = [(); 5].map(|()| slots.heard(channel, QUEUE_DECLARE_OK) == Heard::OwnQueue);
         assert_eq!(answers, [false, true, false, true, false]);
     }
 }
