@@ -19,6 +19,9 @@ pub(super) struct Channel {
     pub state: State,
     /// channel.close-ok has still to come from the broker; the connection's number is taken.
     pub broker_owes: bool,
+    /// The broker has closed, and has been answered. RabbitMQ may close twice, where one error came behind another, and
+    /// ends the connection over a second answer.
+    pub answered: bool,
     pub content: Content,
     /// The frames of a message that is not complete, in front of them room for a header.
     pub gathered: Vec<u8>,
@@ -169,6 +172,7 @@ impl Channel {
             generation,
             state: State::Open,
             broker_owes: false,
+            answered: false,
             content: Content::Nothing,
             gathered: Vec::new(),
             delivery: None,

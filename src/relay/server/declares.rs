@@ -58,7 +58,7 @@ impl<L: Line> Case<'_, L> {
             }
         }
         if !passive {
-            self.declare_values(table)?;
+            self.declare_values(table, queue.is_empty())?;
         }
         self.has_room()?;
         if claimed || (exclusive && !passive && queue.is_empty()) {
@@ -87,8 +87,13 @@ impl<L: Line> Case<'_, L> {
     }
 
     /// Values in the table of queue.declare over which RabbitMQ fails.
-    fn declare_values(&self, table: &[u8]) -> Result<(), Refusal> {
+    fn declare_values(&self, table: &[u8], unnamed: bool) -> Result<(), Refusal> {
         let kind = field(table, b"x-queue-type");
+        // Whether a queue may go without a name, it asks a kind that it does not know.
+        let unknown = match kind {
+            None | Some(Value::Text(b"classic" | b"quorum" | b"stream")) => false,
+            Some(_) => unnamed,
+        };
         let stream = kind == Some(Value::Text(b"stream"));
         let replicated = stream || kind == Some(Value::Text(b"quorum"));
         let locator = match field(table, b"x-queue-master-locator") {
@@ -99,7 +104,7 @@ impl<L: Line> Case<'_, L> {
             Some(Value::Text(age)) => stream && !age.first().is_some_and(u8::is_ascii_digit),
             _ => false,
         };
-        if locator || age {
+        if unknown || locator || age {
             return Err(Refusal::internal_error(Rule::ArgumentValue));
         }
         Ok(())

@@ -147,6 +147,10 @@ impl Session {
                 .retain(|client| *client != channel);
         }
         let mut bytes = frame(1, channel, &[&[0, class, 0, method], arguments].concat());
+        if (class, method) == (20, 40) && arguments.len() % 2 == 1 {
+            // RabbitMQ closes twice, where one error came behind another.
+            bytes.extend_from_within(..);
+        }
         if matches!((class, method), (60, 50 | 60 | 71)) {
             let header = [&[0, 60, 0, 0][..], &1_u64.to_be_bytes(), &[0, 0]].concat();
             bytes.extend(frame(2, channel, &header));

@@ -239,6 +239,9 @@ impl Server {
         let Some(channel) = self.channels.at(place) else {
             return Goes::Nowhere;
         };
+        if std::mem::replace(&mut channel.answered, true) {
+            return Goes::Nowhere;
+        }
         let (number, upstream) = (channel.number, channel.upstream);
         run::push(&frames::close_ok(upstream), &mut out.to_broker);
         self.booked = self.booked.saturating_sub(withdraw_claims(channel, line));

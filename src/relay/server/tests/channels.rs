@@ -186,3 +186,12 @@ fn nothing_overtakes_a_commit() {
         &[method(100, 90, 20, b""), close(100)],
     );
 }
+
+/// As RabbitMQ does where one error came behind another; it ends the connection over a second answer.
+#[test]
+fn a_broker_that_closes_twice_is_answered_once() {
+    let mut bench = Bench::channel();
+    let closed = frames::close(1, 404, "NOT_FOUND - no", (60, 40));
+    bench.broker(&[closed.clone(), closed.clone()].concat());
+    assert_eq!(bench.take(), (close_ok(100), closed));
+}

@@ -406,6 +406,13 @@ fn rows() -> Vec<Row> {
             NO_METHOD,
         ),
         (
+            declare(1, "", 0, &text_field("x-queue-type", "turbo")),
+            Rule::ArgumentValue,
+            541,
+            "INTERNAL_ERROR",
+            NO_METHOD,
+        ),
+        (
             declare(1, "q", 0, b"\x16x-queue-master-locatorV"),
             Rule::ArgumentValue,
             541,
