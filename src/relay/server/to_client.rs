@@ -390,6 +390,9 @@ fn declared<L: Line>(channel: &mut Channel, arguments: &[u8], line: &L) -> bool 
     if !declare.passive {
         if declare.exclusive {
             line.own_queue(queue);
+        } else {
+            // The broker would have refused it for a queue that is exclusive: the one of this name that was is gone.
+            line.queue_deleted(queue);
         }
         if let Some(kind) = declare.kind {
             line.note_queue_kind(queue, Some(kind));

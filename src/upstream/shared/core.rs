@@ -156,6 +156,12 @@ impl State {
         self.phase
     }
 
+    /// Sessions that the connection has channels for.
+    pub(super) fn seats(&self) -> usize {
+        let (used, free, closing) = self.slots.counts();
+        (used + free + closing) / usize::from(self.facts.channel_max.max(1))
+    }
+
     /// Sessions on the connection.
     pub(super) fn seated(&self) -> usize {
         self.seated

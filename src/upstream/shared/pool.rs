@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use crate::upstream::shared::account::Account;
 use crate::upstream::shared::connection::Connection;
 use crate::upstream::shared::core::Core;
 use crate::upstream::shared::core::Phase;
+use crate::upstream::shared::core::State;
 use crate::upstream::shared::metrics::Metrics;
 use crate::upstream::shared::Facts;
 use crate::upstream::shared::FromShared;
@@ -37,10 +37,20 @@ pub(super) struct Inner {
     pub(super) config: config::Shared,
     pub(super) metrics: Metrics,
     pub(super) vhost: String,
-    /// Services with the same brokers, vhost, account and settings share connections.
-    key: String,
+    key: Key,
     /// Connections that one worker may have.
     most: usize,
+}
+
+/// What a connection is opened with: services that agree on all of it share connections.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    names: Vec<String>,
+    accounts: Vec<Option<(String, Secret)>>,
+    vhost: String,
+    tls: Option<config::Tls>,
+    proxy_protocol: config::ProxyProtocol,
+    shared: config::Shared,
 }
 
 impl Shared {
@@ -62,12 +72,15 @@ impl Shared {
             .and_then(|uri| config.forced_vhost(uri))
             .unwrap_or_else(|| DEFAULT_VHOST.to_owned());
         let names: Vec<String> = config.uris.iter().map(|uri| uri.name()).collect();
-        let users: Vec<Option<String>> = config
-            .uris
-            .iter()
-            .map(|uri| config.service_login(uri).map(|(user, _)| user))
-            .collect();
-        let key = format!("{names:?} {users:?} {vhost:?} {shared:?}");
+        let accounts = config.uris.iter().map(|uri| config.service_login(uri));
+        let key = Key {
+            names,
+            accounts: accounts.collect(),
+            vhost: vhost.clone(),
+            tls: config.tls.clone(),
+            proxy_protocol: config.proxy_protocol,
+            shared: shared.clone(),
+        };
         Ok(Self(Arc::new(Inner {
             most: (shared.connections.get() / workers.max(1)).max(1),
             upstream,
@@ -98,7 +111,7 @@ impl Shared {
     pub async fn facts(&self) -> Result<Rc<Facts>, SeatError> {
         let pool = self.pool();
         loop {
-            if let Some(core) = pool.fullest(usize::MAX) {
+            if let Some(core) = pool.fullest(|_| true) {
                 return Ok(core.with(|state| Rc::clone(&state.facts)));
             }
             pool.another().await?;
@@ -118,7 +131,9 @@ impl Shared {
     ) -> Result<Seat, SeatError> {
         let pool = self.pool();
         loop {
-            if let Some(core) = pool.fullest(pool.inner.config.sessions_per_connection.get()) {
+            let most = pool.inner.config.sessions_per_connection.get();
+            let has_seat = |state: &State| state.seated() < state.seats().min(most);
+            if let Some(core) = pool.fullest(has_seat) {
                 let seat = core.with(|state| state.sit(tenant, from_client));
                 return Ok(Seat::new(core, seat));
             }
@@ -128,14 +143,17 @@ impl Shared {
 
     fn pool(&self) -> Rc<Pool> {
         POOLS.with_borrow_mut(|pools| {
-            let pool = pools.entry(self.0.key.clone()).or_insert_with(|| {
-                Rc::new(Pool {
-                    inner: Arc::clone(&self.0),
-                    connections: RefCell::default(),
-                    openings: RefCell::default(),
-                })
+            // As many as there are services at most.
+            if let Some(pool) = pools.iter().find(|pool| pool.inner.key == self.0.key) {
+                return Rc::clone(pool);
+            }
+            let pool = Rc::new(Pool {
+                inner: Arc::clone(&self.0),
+                connections: RefCell::default(),
+                openings: RefCell::default(),
             });
-            Rc::clone(pool)
+            pools.push(Rc::clone(&pool));
+            pool
         })
     }
 }
@@ -147,7 +165,7 @@ impl fmt::Debug for Shared {
 }
 
 thread_local! {
-    static POOLS: RefCell<HashMap<String, Rc<Pool>>> = RefCell::default();
+    static POOLS: RefCell<Vec<Rc<Pool>>> = RefCell::default();
 }
 
 /// The connections of one worker.
@@ -166,14 +184,14 @@ pub(super) struct Opening {
 }
 
 impl Pool {
-    /// The connection with the most sessions, of those that have fewer than `most`; one that the broker holds back only
-    /// if there is no other.
-    fn fullest(&self, most: usize) -> Option<Rc<Core>> {
+    /// The open connection with the most sessions, of those that suit; one that the broker holds back only if there is no
+    /// other.
+    fn fullest(&self, suits: impl Fn(&State) -> bool) -> Option<Rc<Core>> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|core| core.with(|state| state.phase() != Phase::Lost));
         let standing = |core: &Rc<Core>| {
             core.with(|state| {
-                let takes = state.phase() == Phase::Open && state.seated() < most;
+                let takes = state.phase() == Phase::Open && suits(state);
                 takes.then(|| (state.blocked().is_none(), state.seated()))
             })
         };

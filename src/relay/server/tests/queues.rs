@@ -288,3 +288,39 @@ fn a_kind_counts_as_soon_as_its_declare_is_on_its_way() {
     let sent = [declare(1, "", 2, &table), get(1, "", true)].concat();
     bench.costs_connection(&sent, Rule::QueueType);
 }
+
+/// The broker has deleted the exclusive one by itself (auto-delete, an expiry); what is there now outlives the session.
+#[test]
+fn a_queue_that_is_declared_for_all_is_the_sessions_own_no_more() {
+    let mut bench = Bench::channel();
+    bench.relays(
+        &declare(1, "mine", EXCLUSIVE, b""),
+        &[upstream(declare(1, "mine", EXCLUSIVE, b""))],
+    );
+    bench.delivers(&declare_ok(1, "mine"), &[declare_ok(1, "mine")]);
+    assert_eq!(bench.line.take_told(), ["claim mine", "own mine"]);
+    bench.relays(
+        &declare(1, "mine", 0, b""),
+        &[upstream(declare(1, "mine", 0, b""))],
+    );
+    bench.delivers(&declare_ok(1, "mine"), &[declare_ok(1, "mine")]);
+    assert_eq!(bench.line.take_told(), ["deleted mine"]);
+}
+
+/// A kind on its way counts before the one that is in the books: the broker takes the methods in their order.
+#[test]
+fn a_declare_on_its_way_tells_the_kind() {
+    let mut bench = Bench::channel();
+    bench
+        .line
+        .kinds
+        .borrow_mut()
+        .insert(b"q".to_vec(), QueueKind::Classic);
+    let stream = text_field("x-queue-type", "stream");
+    bench.relays(
+        &declare(1, "q", 2, &stream),
+        &[upstream(declare(1, "q", 2, &stream))],
+    );
+    let (code, _, _) = bench.costs_connection(&purge("q"), Rule::QueueType);
+    assert_eq!(code, 540);
+}

@@ -186,3 +186,16 @@ fn a_freed_channel_is_given_out_again_behind_what_was_queued() {
         assert_eq!(state.slots.counts(), (0, 2, 0));
     });
 }
+
+/// A broker with few channels carries few sessions, whatever the configuration allows.
+#[test]
+fn a_connection_has_seats_for_whom_it_has_channels() {
+    in_system(|state, _| {
+        let facts = Facts {
+            channel_max: 1,
+            ..(*state.facts).clone()
+        };
+        state.facts = Rc::new(facts);
+        assert_eq!(state.seats(), 2);
+    });
+}
