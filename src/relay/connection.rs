@@ -26,6 +26,8 @@ use crate::batch::Batch;
 use crate::ending::Ending;
 use crate::relay::config::Config;
 use crate::relay::farewell;
+use crate::relay::greeting::Greeting;
+use crate::relay::greeting::ProtocolHeader;
 use crate::relay::metrics::Metrics;
 use crate::relay::relaying::Event;
 use crate::relay::relaying::Relaying;
@@ -40,7 +42,6 @@ use crate::upstream::Blocked;
 use crate::upstream::ConnectError;
 use crate::upstream::Connected;
 use crate::upstream::Upstream;
-use crate::wire::amqp::frame::PROTOCOL_NAME;
 
 /// What all connections of one service share.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ pub struct Connection {
 
 enum State {
     /// The client has not sent all of its protocol header.
-    ExpectHeader { header: [u8; 8], have: usize },
+    ExpectHeader(ProtocolHeader),
     /// The broker has not sent its first bytes. What the client sends waits, bounded by its window.
     Dialing {
         connect: Pin<Box<dyn Future<Output = Result<Connected, ConnectError>>>>,
@@ -105,10 +106,7 @@ impl Connection {
             service,
             addresses,
             wiring,
-            state: State::ExpectHeader {
-                header: [0; 8],
-                have: 0,
-            },
+            state: State::ExpectHeader(ProtocolHeader::default()),
             deadline: Some(Box::pin(tokio::time::sleep(login_deadline))),
             broker: String::new(),
             blocked: None,
@@ -119,7 +117,7 @@ impl Connection {
 
     fn data_from_client(&mut self, batch: Batch) {
         match &mut self.state {
-            State::ExpectHeader { .. } => self.header_from_client(batch),
+            State::ExpectHeader(_) => self.header_from_client(batch),
             State::Dialing { waiting, .. } => {
                 // Together, so that many small batches do not each keep a buffer.
                 let joined = waiting
@@ -143,22 +141,19 @@ impl Connection {
 
     /// Collects the protocol header (AMQP 0-9-1, 4.2.2), whatever its version.
     fn header_from_client(&mut self, mut batch: Batch) {
-        let State::ExpectHeader { header, have } = &mut self.state else {
+        let State::ExpectHeader(header) = &mut self.state else {
             return;
         };
-        let count = batch.len().min(header.len() - *have);
-        header[*have..*have + count].copy_from_slice(&batch.bytes()[..count]);
-        *have += count;
-        batch.advance(count);
-        self.wiring.from_client.return_bytes(count);
-        let known = (*have).min(PROTOCOL_NAME.len());
-        if header[..known] != PROTOCOL_NAME[..known] {
-            self.wiring.from_client.return_bytes(batch.len());
-            return self.end(Ending::NotAmqp);
-        }
-        if *have == header.len() {
-            let header = *header;
-            self.dial(header, batch);
+        let before = batch.len();
+        let greeting = header.take(&mut batch);
+        self.wiring.from_client.return_bytes(before - batch.len());
+        match greeting {
+            Greeting::Incomplete => {}
+            Greeting::Complete(header) => self.dial(header, batch),
+            Greeting::NotAmqp => {
+                self.wiring.from_client.return_bytes(batch.len());
+                self.end(Ending::NotAmqp);
+            }
         }
     }
 
@@ -272,7 +267,7 @@ impl Connection {
                 let left = close_deadline.saturating_sub(relaying.blocked_for());
                 self.set_deadline(left);
             }
-            State::ExpectHeader { .. } | State::Dialing { .. } | State::Over => {
+            State::ExpectHeader(_) | State::Dialing { .. } | State::Over => {
                 self.state = State::Over;
             }
         }
@@ -303,7 +298,7 @@ impl Connection {
                     relaying.ending("did not end")
                 }
             },
-            State::ExpectHeader { .. } => Ending::LoginTimeout,
+            State::ExpectHeader(_) => Ending::LoginTimeout,
             State::Dialing { .. } | State::Over => Ending::BrokerLoginTimeout,
         };
         self.end(ending);
@@ -345,7 +340,7 @@ impl Connection {
     /// Ready when something has changed and wants another look.
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
-            State::ExpectHeader { .. } => return Poll::Pending,
+            State::ExpectHeader(_) => return Poll::Pending,
             State::Over => {}
             State::Dialing { connect, .. } => match ready!(connect.as_mut().poll(cx)) {
                 Ok(connected) => self.start_relaying(connected),
@@ -419,7 +414,7 @@ impl Handler<FromClient> for Connection {
             FromClient::Farewell(ending) => {
                 let come_to = match &self.state {
                     State::Relaying(relaying) => relaying.amqp_ending(),
-                    State::ExpectHeader { .. } | State::Dialing { .. } | State::Over => None,
+                    State::ExpectHeader(_) | State::Dialing { .. } | State::Over => None,
                 };
                 self.say_farewell(&ending);
                 self.wiring.tell(ToClient::Farewell(come_to));

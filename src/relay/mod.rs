@@ -9,6 +9,7 @@ pub mod connection;
 
 pub mod echo;
 pub mod farewell;
+pub mod greeting;
 pub mod metrics;
 pub mod negotiation;
 pub mod relaying;

@@ -24,6 +24,8 @@ use tokio::time::Sleep;
 use crate::batch::Batch;
 use crate::ending::Ending;
 use crate::relay::config::Config;
+use crate::relay::greeting::Greeting;
+use crate::relay::greeting::ProtocolHeader;
 use crate::relay::metrics::Metrics;
 use crate::relay::server::Denied;
 use crate::relay::server::Output;
@@ -41,7 +43,6 @@ use crate::upstream::shared::Seat;
 use crate::upstream::shared::SeatError;
 use crate::upstream::shared::Shared;
 use crate::wire::amqp::frame::PROTOCOL_HEADER;
-use crate::wire::amqp::frame::PROTOCOL_NAME;
 
 pub use login::Doorkeeper;
 pub use login::Identity;
@@ -85,7 +86,7 @@ pub struct Tenant {
 
 enum State {
     /// The client has not sent all of its protocol header.
-    ExpectHeader { header: [u8; 8], have: usize },
+    ExpectHeader(ProtocolHeader),
     /// What the broker says of itself is not known yet.
     Meeting(Pin<Box<dyn Future<Output = Result<Rc<Facts>, SeatError>>>>),
     /// The client is served.
@@ -134,10 +135,7 @@ impl Tenant {
             service,
             identity,
             wiring,
-            state: State::ExpectHeader {
-                header: [0; 8],
-                have: 0,
-            },
+            state: State::ExpectHeader(ProtocolHeader::default()),
             waiting: VecDeque::new(),
             deliveries: Deliveries::default(),
             deadline: Some(Box::pin(tokio::time::sleep(login_deadline))),
@@ -155,7 +153,7 @@ impl Tenant {
             heartbeat.heard = Instant::now();
         }
         match &self.state {
-            State::ExpectHeader { .. } => self.header_from_client(batch),
+            State::ExpectHeader(_) => self.header_from_client(batch),
             State::Meeting(_) | State::Serving(_) => {
                 self.keep_waiting(batch);
                 self.serve();
@@ -177,31 +175,30 @@ impl Tenant {
 
     /// Collects the protocol header (AMQP 0-9-1, 4.2.2).
     fn header_from_client(&mut self, mut batch: Batch) {
-        let State::ExpectHeader { header, have } = &mut self.state else {
+        let State::ExpectHeader(header) = &mut self.state else {
             return;
         };
-        let count = batch.len().min(header.len() - *have);
-        header[*have..*have + count].copy_from_slice(&batch.bytes()[..count]);
-        *have += count;
-        batch.advance(count);
-        self.wiring.from_client.return_bytes(count);
-        let known = (*have).min(PROTOCOL_NAME.len());
-        if header[..known] != PROTOCOL_NAME[..known] {
-            self.wiring.from_client.return_bytes(batch.len());
-            return self.end(Ending::NotAmqp);
+        let before = batch.len();
+        let greeting = header.take(&mut batch);
+        self.wiring.from_client.return_bytes(before - batch.len());
+        match greeting {
+            Greeting::Incomplete => {}
+            Greeting::Complete(PROTOCOL_HEADER) => {
+                self.keep_waiting(batch);
+                let shared = self.service.shared.clone();
+                self.state = State::Meeting(Box::pin(async move { shared.facts().await }));
+            }
+            Greeting::Complete(_) => {
+                // The broker's answer to another version is its own protocol header, and so is ours.
+                self.wiring.from_client.return_bytes(batch.len());
+                self.wiring.pass(Batch::copied(&PROTOCOL_HEADER));
+                self.end(Ending::VersionRefused);
+            }
+            Greeting::NotAmqp => {
+                self.wiring.from_client.return_bytes(batch.len());
+                self.end(Ending::NotAmqp);
+            }
         }
-        if *have < header.len() {
-            return;
-        }
-        if *header != PROTOCOL_HEADER {
-            // The broker's answer to another version is its own protocol header, and so is ours.
-            self.wiring.from_client.return_bytes(batch.len());
-            self.wiring.pass(Batch::copied(&PROTOCOL_HEADER));
-            return self.end(Ending::VersionRefused);
-        }
-        self.keep_waiting(batch);
-        let shared = self.service.shared.clone();
-        self.state = State::Meeting(Box::pin(async move { shared.facts().await }));
     }
 
     /// The broker is known: connection.start goes to the client.

@@ -60,7 +60,7 @@ impl Tenant {
                 self.set_deadline(self.service.close_deadline);
                 self.clear();
             }
-            State::ExpectHeader { .. } | State::Meeting(_) | State::Serving(_) | State::Over => {
+            State::ExpectHeader(_) | State::Meeting(_) | State::Serving(_) | State::Over => {
                 self.forget_waiting();
                 self.state = State::Over;
             }
@@ -124,7 +124,7 @@ impl Tenant {
         let awaits_broker = match &self.state {
             State::Meeting(_) => true,
             State::Serving(serving) => matches!(serving.work, Work::Seat(_)),
-            State::ExpectHeader { .. } | State::Over => false,
+            State::ExpectHeader(_) | State::Over => false,
         };
         self.end(if awaits_broker {
             Ending::BrokerLoginTimeout
@@ -142,7 +142,7 @@ impl Tenant {
                 .as_ref()
                 .filter(|seat| !serving.is_cut_off && !seat.is_empty())
                 .map(|seat| close_deadline.saturating_sub(seat.blocked_for())),
-            State::ExpectHeader { .. } | State::Meeting(_) | State::Over => None,
+            State::ExpectHeader(_) | State::Meeting(_) | State::Over => None,
         };
         match left {
             Some(left) if !left.is_zero() => self.set_deadline(left),

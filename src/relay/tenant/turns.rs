@@ -68,7 +68,7 @@ impl Tenant {
                 },
                 Work::None | Work::Line | Work::Leave | Work::Over => return Poll::Pending,
             },
-            State::ExpectHeader { .. } | State::Over => return Poll::Pending,
+            State::ExpectHeader(_) | State::Over => return Poll::Pending,
         }
         Poll::Ready(())
     }
