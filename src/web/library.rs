@@ -83,6 +83,11 @@ impl Library {
         Ok(Self { assets })
     }
 
+    /// The hash of what is served at a path, as the attribute `integrity` has it.
+    pub fn integrity(&self, path: &str) -> Option<&str> {
+        self.assets.get(path).map(|asset| asset.integrity.as_str())
+    }
+
     /// Adds it to the public application.
     pub fn serve(&self, application: &mut ServiceConfig) {
         for (path, asset) in &self.assets {
@@ -211,8 +216,10 @@ fn is_same(known: &str, etag: &str) -> bool {
 const CLASSIC: &[u8] = include_bytes!("../../client/dist/smeuse.js");
 const ES_MODULE: &[u8] = include_bytes!("../../client/dist/smeuse.mjs");
 
-const SCRIPT: &str = "/_smeuse/smeuse.js";
-const MODULE: &str = "/_smeuse/smeuse.mjs";
+/// The library as a classic script, which replaces the page's `WebSocket`.
+pub const SCRIPT: &str = "/_smeuse/smeuse.js";
+/// The library as a module, which replaces nothing.
+pub const MODULE: &str = "/_smeuse/smeuse.mjs";
 const CONFIGURATION: &str = "/_smeuse/config.json";
 const EXTENSIONS: &str = "/_smeuse/extensions/";
 
