@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::futures::Notified;
@@ -136,6 +137,20 @@ impl Broker {
     /// Whether it holds back what one of our connections publishes (connection.blocked).
     pub fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Relaxed) > 0
+    }
+
+    /// Connections of ours whose publishes it holds back.
+    pub fn blocked_connections(&self) -> usize {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// For how long it is passed over from now on, if it is: others are tried, or sessions wait.
+    pub fn passed_over_for(&self) -> Option<Duration> {
+        let now = Instant::now();
+        match self.standing(now) {
+            Standing::Until(at) | Standing::OnTrial(at) => Some(at.saturating_duration_since(now)),
+            Standing::Up | Standing::Due => None,
+        }
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
@@ -306,8 +321,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use prometheus::Registry;
 
     use super::*;

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::batch::Batch;
 use crate::downstream::gate::Backend;
+use crate::downstream::registry;
 use crate::downstream::registry::Agreed;
 use crate::downstream::session::limits_before_login;
 use crate::downstream::session::Negotiated;
@@ -273,6 +274,7 @@ impl<S: Socket> Session<S> {
     fn open(&mut self, agreement: Agreement, ctx: &mut actix::Context<Self>) {
         self.note_agreement(&agreement);
         self.timer.expect_login_from(Instant::now());
+        self.traffic.reach(registry::Stage::Login);
         let pipeline = (!agreement.extensions.is_empty()).then(|| {
             let (session, requests) = (ctx.address().recipient(), ctx.address().recipient());
             Box::new(Pipeline::start(agreement.extensions, &session, &requests))

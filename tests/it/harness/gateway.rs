@@ -104,6 +104,11 @@ impl Gateway {
         self.public
     }
 
+    /// Where operators ask.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
