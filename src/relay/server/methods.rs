@@ -26,6 +26,7 @@ use crate::relay::server::Server;
 use crate::relay::violation::NO_METHOD;
 use crate::upstream::shared::Line;
 use crate::upstream::shared::QueueKind;
+use crate::upstream::shared::Version;
 use crate::wire::amqp::arguments::check;
 use crate::wire::amqp::arguments::sender;
 use crate::wire::amqp::arguments::ArgumentsError;
@@ -351,6 +352,11 @@ impl<L: Line> Case<'_, L> {
             self.consume_fits(queue, kind, manner)?;
             self.poison(kind, table)?;
         }
+        let quorum = !reply_to && !matches!(kind, Some(QueueKind::Classic | QueueKind::Stream));
+        let mended = self.params.version >= Some(Version(4, 0));
+        if quorum && !mended && !self.channel.books.may_consume_as(tag) {
+            return Err(Refusal::internal_error(Rule::ConsumerTag));
+        }
         let books = &self.channel.books;
         if tag.is_empty() {
             let alike = (manner, nowait);
@@ -366,9 +372,12 @@ impl<L: Line> Case<'_, L> {
             books.unnamed.count += 1;
             books.unnamed.kind = Some((manner, nowait));
         } else {
-            books
-                .consumers
-                .insert(tag.into(), Consumer { manner, stage });
+            let consumer = Consumer {
+                manner,
+                quorum,
+                stage,
+            };
+            books.consumers.insert(tag.into(), consumer);
         }
         let octet = bits & !0b1000;
         if manner != Manner::Turned {

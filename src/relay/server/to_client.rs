@@ -420,10 +420,13 @@ fn consuming(channel: &mut Channel, arguments: &[u8]) -> bool {
     if books.unnamed.count == 0 {
         books.unnamed.kind = None;
     }
-    let stage = Stage::Running;
-    books
-        .consumers
-        .insert(tag.into(), Consumer { manner, stage });
+    let consumer = Consumer {
+        manner,
+        // Which of those without a name this is, nobody knows.
+        quorum: true,
+        stage: Stage::Running,
+    };
+    books.consumers.insert(tag.into(), consumer);
     swallow
 }
 
@@ -432,10 +435,10 @@ fn cancelled(channel: &mut Channel, arguments: &[u8]) -> bool {
     let Ok(tag) = Reader::new(arguments).counted_by_u8() else {
         return false;
     };
-    let consumers = &mut channel.books.consumers;
-    match consumers.get(tag).map(|consumer| consumer.stage) {
+    let books = &mut channel.books;
+    match books.consumers.get(tag).map(|consumer| consumer.stage) {
         Some(Stage::Cancelling { swallow }) => {
-            consumers.remove(tag);
+            books.forget_consumer(tag);
             swallow
         }
         _ => false,
@@ -447,12 +450,12 @@ fn cancel_by_broker(channel: &mut Channel, arguments: &[u8]) -> bool {
     let Ok(tag) = Reader::new(arguments).counted_by_u8() else {
         return false;
     };
-    let consumers = &mut channel.books.consumers;
-    match consumers.get(tag).map(|consumer| consumer.stage) {
+    let books = &mut channel.books;
+    match books.consumers.get(tag).map(|consumer| consumer.stage) {
         // Its cancel-ok is still to come.
         Some(Stage::Cancelling { .. }) => false,
         _ => {
-            consumers.remove(tag);
+            books.forget_consumer(tag);
             false
         }
     }
