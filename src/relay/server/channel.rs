@@ -156,6 +156,8 @@ pub(super) struct Declare {
     /// The name was claimed for this declare.
     pub claimed: bool,
     pub kind: Option<QueueKind>,
+    /// The other kind that was noted; it counts again if the declare fails.
+    pub doubted: Option<QueueKind>,
     pub swallow: bool,
 }
 

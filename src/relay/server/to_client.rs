@@ -331,9 +331,14 @@ impl Server {
 fn withdraw_claims<L: Line>(channel: &mut Channel, line: &L) -> usize {
     let awaited = std::mem::take(&mut channel.books.awaited);
     for awaited in &awaited {
-        match awaited {
-            Awaited::Declare(declare) if declare.claimed => line.withdraw_claim(&declare.queue),
-            _ => {}
+        let Awaited::Declare(declare) = awaited else {
+            continue;
+        };
+        if declare.claimed {
+            line.withdraw_claim(&declare.queue);
+        }
+        if let Some(noted) = declare.doubted {
+            line.restore_queue_kind(&declare.queue, noted);
         }
     }
     awaited.len()
@@ -393,9 +398,7 @@ fn declared<L: Line>(channel: &mut Channel, arguments: &[u8], line: &L) -> bool 
         } else {
             // The broker would have refused it for a queue that is exclusive: the one of this name that was is gone.
             line.queue_deleted(queue);
-        }
-        if let Some(kind) = declare.kind {
-            line.note_queue_kind(queue, Some(kind));
+            line.note_queue_kind(queue, declare.kind);
         }
     }
     declare.swallow

@@ -44,7 +44,13 @@ fn core() -> Core {
         },
     };
     let metrics = Metrics::register(&Registry::new()).unwrap();
-    Core::new(Rc::new(facts), BASE + 1, 65_536, metrics)
+    Core::new(
+        Rc::new(facts),
+        BASE + 1,
+        65_536,
+        KindsOfVhost::default(),
+        metrics,
+    )
 }
 
 /// A method without arguments: nobody looks at them here.
