@@ -41,7 +41,7 @@ describe("config/alerts.yml", () => {
       assert.equal(annotations.runbook, `docs/alerts.md#${alert.toLowerCase()}`)
       assert.ok(annotations.summary.length > 20 && annotations.summary.length < 140, alert)
       // What it means, and what to do: two sentences at least.
-      assert.match(annotations.description, /^[A-Z"/].{30,}[.:;?] .{20,}\.$/, alert)
+      assert.match(annotations.description, /^[A-Z"/].{15,}[.:;?] .{20,}\.$/, alert)
     }
   })
 })
