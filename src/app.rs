@@ -108,13 +108,22 @@ struct Parts {
     brokers: Brokers,
     control: Control,
     draining: IntGauge,
+    expiries: IntGaugeVec,
     library: Option<Library>,
 }
 
 impl Parts {
     fn build(settings: &Settings, extensions: Vec<Arc<dyn Extension>>) -> Result<Self, StartError> {
         let registry = Registry::new();
-        let draining = register_process(&registry)?;
+        let draining = register_process(&registry, settings)?;
+        let expiries = IntGaugeVec::new(
+            Opts::new(
+                "smeuse_certificate_expiry_timestamp_seconds",
+                "When a certificate that the gateway shows expires, in seconds since 1970, by the key of its file.",
+            ),
+            &["certificate"],
+        )?;
+        registry.register(Box::new(expiries.clone()))?;
         let names = settings
             .services
             .iter()
@@ -191,7 +200,7 @@ impl Parts {
             handshakes,
             unheard: OncePerSecond::default(),
         });
-        Ok(Self {
+        let parts = Self {
             registry,
             gate,
             drain,
@@ -200,8 +209,31 @@ impl Parts {
             brokers,
             control,
             draining,
+            expiries,
             library,
-        })
+        };
+        parts.show_expiries();
+        Ok(parts)
+    }
+
+    /// Tells the metrics when the certificates expire that are in force now.
+    fn show_expiries(&self) {
+        let show = |key: &str, expiry: Option<i64>| {
+            if let Some(expiry) = expiry {
+                self.expiries.with_label_values(&[key]).set(expiry);
+            }
+        };
+        let listen = self.certificates.as_ref();
+        show("listen.tls", listen.and_then(|store| store.expiry()));
+        for (name, upstream) in &self.upstreams {
+            let key = format!("services.{name}.upstream.tls");
+            show(&key, upstream.certificate_expiry());
+        }
+        let control = self.control.upstream();
+        show(
+            "control.tls",
+            control.and_then(Upstream::certificate_expiry),
+        );
     }
 }
 
@@ -366,6 +398,7 @@ fn reload(
         let failure = login.as_ref().and_then(|login| login.reload().err());
         failures.extend(failure.map(|text| format!("services.{name}.login.{text}")));
     }
+    parts.show_expiries();
     for failure in &failures {
         error!(detail = %failure, "reload failed, the old setting stays");
     }
@@ -401,14 +434,20 @@ fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartE
     })
 }
 
-fn register_process(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
+fn register_process(
+    registry: &Registry,
+    settings: &Settings,
+) -> Result<IntGauge, prometheus::Error> {
     let build = IntGaugeVec::new(
         Opts::new("smeuse_build_info", "Always 1; the version is the label."),
         &["version"],
     )?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     let draining = IntGauge::new("smeuse_draining", "1 while the gateway is shutting down.")?;
+    let limit = IntGauge::new("smeuse_sessions_limit", "The setting limits.sessions.")?;
+    limit.set(i64::try_from(settings.limits.sessions.get()).unwrap_or(i64::MAX));
     registry.register(Box::new(build))?;
+    registry.register(Box::new(limit))?;
     registry.register(Box::new(draining.clone()))?;
     let process = prometheus::process_collector::ProcessCollector::for_self();
     registry.register(Box::new(process))?;

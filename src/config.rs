@@ -77,7 +77,7 @@ impl Settings {
     /// none.
     ///
     /// The files that the settings name are tried as well, except for
-    /// `--print-config`: TLS certificates and keys, the folder that is served.
+    /// `--print-config` and `--health`: TLS certificates and keys, the folder that is served.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl Settings {
         apply_flags(&mut root, arguments)?;
         let settings: Self = tree::deserialize(&root, &shape)?;
         let mut problem = settings.problem();
-        // The settings of another machine can be printed here.
-        if problem.is_none() && !arguments.print_config {
+        // The settings of another machine can be printed here, and a health check uses none of the files.
+        if problem.is_none() && !arguments.print_config && arguments.health.is_none() {
             problem = named_files::problem(&settings);
         }
         match problem {

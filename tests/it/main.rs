@@ -56,6 +56,8 @@ mod drain;
 mod tls;
 // What pages load: the browser library, its configuration, modules of extensions.
 mod library;
+// The program asking a gateway how it is, as a container's health check does.
+mod health;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // A real RabbitMQ behind the gateway, with lapin as the witness.
