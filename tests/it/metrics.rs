@@ -59,7 +59,9 @@ fn used_gateway() -> (Broker, Gateway) {
     let broker = Broker::polite();
     let asking = configuration::service("asking", "echo", &["/asking"], &login);
     let soon = "[websocket]\nping_interval = \"150ms\"\n";
-    let services = configuration::amqp(broker.uri()) + &configuration::echo() + &asking;
+    let trial = "trials = [{ extension = \"x-kaazing-ping-pong\", percent = 100 }]";
+    let echo = configuration::echo_with_lines(trial);
+    let services = configuration::amqp(broker.uri()) + &echo + &asking;
     let gateway = Gateway::start(&(soon.to_owned() + &services));
     Page::login(&gateway).open_channel(1);
     let mut client = extended::open(&gateway, ECHO_PATH, "x-kaazing-ping-pong");
