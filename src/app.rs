@@ -54,6 +54,7 @@ use crate::relay::tenant;
 use crate::upstream;
 use crate::upstream::config::Connections;
 use crate::upstream::shared;
+use crate::upstream::shared::Kinds;
 use crate::upstream::shared::Shared;
 use crate::upstream::Brokers;
 use crate::upstream::Readiness;
@@ -142,6 +143,7 @@ impl Parts {
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
         let shared_metrics = shared::Metrics::register(&registry)?;
+        let kinds = Kinds::default();
         let certificates = match &settings.listen.tls {
             Some(tls) => Some(
                 CertificateStore::load(tls)
@@ -161,7 +163,14 @@ impl Parts {
                             StartError::Configuration(format!("services.{name}.upstream.{text}"))
                         })?;
                     upstreams.push((service.name.clone(), upstream.clone()));
-                    relay_to(service, settings, upstream, &relays, &shared_metrics)?
+                    relay_to(
+                        service,
+                        settings,
+                        upstream,
+                        &kinds,
+                        &relays,
+                        &shared_metrics,
+                    )?
                 }
             };
             backends.push(backend);
@@ -217,6 +226,7 @@ fn relay_to(
     service: &handshake::Service,
     settings: &Settings,
     upstream: Upstream,
+    kinds: &Kinds,
     metrics: &relay::Metrics,
     shared_metrics: &shared::Metrics,
 ) -> Result<Backend, StartError> {
@@ -234,7 +244,13 @@ fn relay_to(
         0 => thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let shared = Shared::new(upstream, &service.upstream, workers, shared_metrics.clone());
+    let shared = Shared::new(
+        upstream,
+        &service.upstream,
+        workers,
+        kinds,
+        shared_metrics.clone(),
+    );
     let shared = shared.map_err(|text| {
         let name = &service.name;
         StartError::Configuration(format!("services.{name}.upstream.{text}"))

@@ -118,6 +118,7 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 "web/library/shelf.rs",
                 "upstream/shared/line",
                 "upstream/shared/facts",
+                "upstream/shared/kinds",
                 "upstream/shared/ledger",
                 "upstream/shared/slots",
                 "upstream/shared/tuning",
