@@ -89,7 +89,7 @@ fn a_name_that_is_not_ours_is_not_answered() {
     assert_eq!(ask("/healthz", "evil.example").status, 200);
     let rebound = Viewer::opening(&gateway).replace("Host", "evil.example");
     let rebound = rebound.with("Origin", "http://evil.example");
-    let mut client = Client::connect(gateway.admin_address());
+    let mut client = Client::connect(gateway.private());
     client.send(&rebound.bytes());
     expect(&client.response(), 421, "host_not_allowed");
 }
@@ -122,7 +122,7 @@ fn a_page_of_another_origin_can_do_nothing() {
                 .send(&gateway);
             expect(&answer, 403, "origin_not_allowed");
         }
-        let mut page = Client::connect(gateway.admin_address());
+        let mut page = Client::connect(gateway.private());
         page.send(&Viewer::opening(&gateway).with(name, value).bytes());
         expect(&page.response(), 403, "origin_not_allowed");
     }
@@ -130,7 +130,7 @@ fn a_page_of_another_origin_can_do_nothing() {
     client.send_binary(b"still here");
     client.expect_message(BINARY, b"still here");
 
-    let own = format!("http://{}", gateway.admin_address());
+    let own = format!("http://{}", gateway.private());
     let opening = Viewer::opening(&gateway).with("Origin", &own);
     Viewer::open_by(&gateway, &opening).read();
     let ours = Ask::new("DELETE", &path).with("Origin", &own);

@@ -133,7 +133,7 @@ fn a_page_that_stalls_gets_nothing_more_and_is_cut_off() {
     assert_eq!(push["own"]["number"], 2);
     // One that says nothing, and one that does not even read.
     let opening = Viewer::opening(&gateway);
-    let deaf = Client::connect_with_small_buffer(gateway.admin_address()).upgraded_by(&opening);
+    let deaf = Client::connect_with_small_buffer(gateway.private()).upgraded_by(&opening);
     let before = gateway.rss_kib();
     slow.0.drain_to_end(2 * DEADLINE);
     wait_until("both to be cut off", 2 * DEADLINE, || {
@@ -153,7 +153,7 @@ fn there_are_so_many_places() {
     let gateway = Gateway::start(&configuration::echo());
     let mut viewers: Vec<_> = (0..16).map(|_| Viewer::open(&gateway)).collect();
     assert_eq!(gateway.metric("smeuse_live_viewers"), 16.0);
-    let mut one_more = Client::connect(gateway.admin_address());
+    let mut one_more = Client::connect(gateway.private());
     one_more.send(&Viewer::opening(&gateway).bytes());
     let refused = one_more.response();
     assert_eq!(refused.status, 503);

@@ -47,7 +47,7 @@ impl Asking {
 
     /// Logs in as a browser does, and gives its cookie.
     fn cookie(&self) -> String {
-        let own = format!("http://{}", self.gateway.admin_address());
+        let own = format!("http://{}", self.gateway.private());
         let form = Ask::new("POST", "/login").with("Origin", &own);
         let answer = form
             .form(&format!("user=operator&token={TOKEN}"))
@@ -62,7 +62,7 @@ impl Asking {
             attributes,
             ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"]
         );
-        let port = self.gateway.admin_address().port();
+        let port = self.gateway.private().port();
         let value = pair.strip_prefix(&format!("smeuse-admin-{port}="));
         let value = value.expect("a name of its own for each port");
         assert!(value.len() == 64 && !value.contains(TOKEN), "{value}");
@@ -102,7 +102,7 @@ fn everything_but_the_probes_asks_for_the_token() {
         assert_ne!(known.status, 401, "{method} {path}");
     }
     assert_eq!(asking.refusals("credentials_required"), 9.0);
-    let mut page = Client::connect(gateway.admin_address());
+    let mut page = Client::connect(gateway.private());
     page.send(&Viewer::opening(gateway).bytes());
     assert_eq!(page.response().status, 401);
     let bearer = format!("Bearer {TOKEN}");

@@ -104,8 +104,8 @@ impl Gateway {
         self.public
     }
 
-    /// Where operators ask.
-    pub(crate) fn admin_address(&self) -> SocketAddr {
+    /// Where the private listener is.
+    pub(crate) fn private(&self) -> SocketAddr {
         self.admin
     }
 

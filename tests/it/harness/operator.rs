@@ -51,7 +51,7 @@ impl Ask {
 
     #[track_caller]
     pub(crate) fn send(&self, gateway: &Gateway) -> Response {
-        let address = gateway.admin_address();
+        let address = gateway.private();
         let mut client = Client::connect(address);
         client.send(self.text(address).as_bytes());
         client.response()
@@ -84,12 +84,12 @@ impl Viewer {
 
     /// What its WebSocket is opened with by a program.
     pub(crate) fn opening(gateway: &Gateway) -> Opening {
-        Opening::new(gateway.admin_address(), LIVE)
+        Opening::new(gateway.private(), LIVE)
     }
 
     #[track_caller]
     pub(crate) fn open_by(gateway: &Gateway, opening: &Opening) -> Self {
-        Self(Client::open_by(opening, gateway.admin_address()))
+        Self(Client::open_by(opening, gateway.private()))
     }
 
     /// The next push; nothing is said about it.

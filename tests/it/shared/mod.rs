@@ -4,6 +4,7 @@
 mod brokers;
 mod exclusive;
 mod hostile;
+mod kinds;
 mod leaving;
 mod login;
 mod neighbour;
