@@ -141,6 +141,7 @@ fn the_page_is_the_text_format_and_names_the_build() {
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(gateway.metric(&version), 1.0);
+    assert_eq!(gateway.metric("smeuse_sessions_limit"), 50_000.0);
     let memory = gateway.metric("process_resident_memory_bytes");
     assert!(memory > 1e6, "{memory}");
 }
