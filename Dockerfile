@@ -5,7 +5,7 @@
 # The program is always compiled on the machine's own processor, for whichever it is meant for: no emulation is needed, and
 # nothing is run in the final image while it is built.
 
-FROM --platform=$BUILDPLATFORM rust:1.88.0-bookworm AS build
+FROM --platform=$BUILDPLATFORM rust:1.89.0-bookworm AS build
 ARG BUILDARCH
 ARG TARGETARCH
 SHELL ["/bin/bash", "-eux", "-o", "pipefail", "-c"]

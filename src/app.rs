@@ -1,14 +1,18 @@
 //! Builds the stages from their configs, hands out the metrics registry and the drain, and waits for
 //! the end.
 
+mod watch;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::thread;
 
+use arc_swap::ArcSwap;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
 use prometheus::Opts;
@@ -21,6 +25,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use self::watch::WatchedFile;
 use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
@@ -32,6 +37,7 @@ use crate::downstream::gate::Backend;
 use crate::downstream::gate::OncePerSecond;
 use crate::downstream::listener::Listener;
 use crate::downstream::tls::CertificateStore;
+use crate::downstream::trials;
 use crate::downstream::Gate;
 use crate::downstream::Sessions;
 use crate::drain;
@@ -82,8 +88,9 @@ pub enum StartError {
 
 /// Runs the gateway until a signal ends it.
 ///
-/// SIGTERM and SIGINT drain it, the second one ends it at once; SIGHUP reads TLS files, users and the
-/// log level again, the latter through `on_reload`.
+/// SIGTERM and SIGINT drain it, the second one ends it at once; SIGHUP reads TLS files, users, the
+/// log level and what services say of extensions again, the last two through `on_reload`. The latter is
+/// also taken over when the `file` of the settings changes.
 ///
 /// # Errors
 ///
@@ -92,10 +99,11 @@ pub fn run(
     settings: Settings,
     extensions: Vec<Arc<dyn Extension>>,
     on_reload: impl Fn() -> Result<Settings, ConfigError> + Send + 'static,
+    file: Option<PathBuf>,
     log: logging::Handle,
 ) -> Result<(), StartError> {
     let parts = Parts::build(&settings, extensions)?;
-    actix_rt::System::new().block_on(serve(settings, parts, on_reload, log))
+    actix_rt::System::new().block_on(serve(settings, parts, on_reload, file, log))
 }
 
 /// Everything that is built before the first socket is opened.
@@ -136,6 +144,11 @@ impl Parts {
         let metrics = downstream::Metrics::register(&registry, names)?.telling(events.clone());
         let handshakes = handshake::Metrics::register(&registry)?;
         let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
+        let page_only = settings.services.iter();
+        let page_only = page_only.flat_map(|service| &service.page_only);
+        catalogue.declare_page_only(page_only.map(String::as_str));
+        let trials = trials::Metrics::register(&registry)?;
+        trials.expect(&settings.services);
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
         let shared_metrics = shared::Metrics::register(&registry)?;
@@ -177,14 +190,17 @@ impl Parts {
                 &settings.services,
                 settings.websocket.message_before_login_bytes,
             );
-            Some(library.map_err(StartError::Configuration)?)
+            let library = library.map_err(StartError::Configuration)?;
+            library.register(&registry)?;
+            Some(library)
         } else {
             None
         };
         let drain = drain::Watch::new(settings.drain.clone());
         let name = |service: &handshake::Service| Arc::from(service.name.as_str());
         let gate = Arc::new(Gate {
-            services: settings.services.clone(),
+            services: ArcSwap::from_pointee(settings.services.clone()),
+            trials,
             names: settings.services.iter().map(name).collect(),
             backends,
             logins,
@@ -306,8 +322,10 @@ async fn serve(
     settings: Settings,
     parts: Parts,
     on_reload: impl Fn() -> Result<Settings, ConfigError>,
+    file: Option<PathBuf>,
     log: logging::Handle,
 ) -> Result<(), StartError> {
+    let mut file = WatchedFile::new(file);
     let mut signals = Signals::new()?;
     let public = listen("listen.address", settings.listen.address)?;
     let private = listen("admin.address", settings.admin.address)?;
@@ -342,8 +360,22 @@ async fn serve(
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    while let Order::Reload = signals.next().await {
-        reload(&parts, &on_reload, &log);
+    if let Some(library) = parts.library.clone().filter(Library::has_folder) {
+        actix_rt::spawn(watch::look_at_modules(library));
+    }
+    loop {
+        tokio::select! {
+            order = signals.next() => match order {
+                Order::Reload => reload(&parts, &on_reload, &log),
+                Order::Finish => break,
+            },
+            () = file.changed() => {
+                let taken = on_reload().and_then(|settings| watch::take_over(&parts, &settings));
+                if let Err(failure) = taken {
+                    error!(detail = %failure, "the configuration file has changed and cannot be used, the old settings stay");
+                }
+            }
+        }
     }
     if drain(&parts, &mut signals).await {
         control.finish().await;
@@ -382,7 +414,11 @@ fn reload(
 ) {
     let mut failures = Vec::new();
     match on_reload() {
-        Ok(settings) => failures.extend(log.reload(&settings.log.level).err()),
+        Ok(settings) => {
+            failures.extend(log.reload(&settings.log.level).err());
+            let taken = watch::take_over(parts, &settings);
+            failures.extend(taken.err().map(|error| error.to_string()));
+        }
         Err(error) => failures.push(error.to_string()),
     }
     if let Some(certificates) = &parts.certificates {

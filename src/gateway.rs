@@ -127,8 +127,9 @@ impl Gateway {
             Ok(log) => log,
             Err(error) => return fail(&error, FAILED_START),
         };
-        let on_reload = move || Settings::load(&arguments, config::variables());
-        match app::run(settings, self.extensions, on_reload, log) {
+        let file = Settings::file(&arguments);
+        let on_reload = move || Settings::load_again(&arguments, config::variables());
+        match app::run(settings, self.extensions, on_reload, file, log) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, FAILED_START),
         }

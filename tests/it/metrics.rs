@@ -67,7 +67,9 @@ fn used_gateway() -> (Broker, Gateway) {
     let tls = format!("tls = {{ certificate = {certificate:?}, key = {key:?} }}");
     let secure = configuration::service("secure", "amqp", &["/secure"], "")
         + &format!("[services.upstream]\nuris = [\"amqps://localhost:9\"]\n{tls}\n");
-    let services = configuration::amqp(broker.uri()) + &configuration::echo() + &asking + &secure;
+    let trial = "trials = [{ extension = \"x-kaazing-ping-pong\", percent = 100 }]";
+    let echo = configuration::echo_with_lines(trial);
+    let services = configuration::amqp(broker.uri()) + &echo + &asking + &secure;
     let gateway = Gateway::start(&(soon.to_owned() + &services));
     Page::login(&gateway).open_channel(1);
     let mut client = extended::open(&gateway, ECHO_PATH, "x-kaazing-ping-pong");

@@ -90,6 +90,8 @@ class Gateway {
   constructor(child, folder) {
     this.#child = child
     this.#folder = folder
+    /** Where its configuration lies, if it was given one; it may be written anew. */
+    this.configuration = join(folder, "test.toml")
     createInterface({ input: child.stdout }).on("line", (text) => this.#read(text))
     child.stderr.on("data", (data) => (this.output += data))
     child.on("error", (error) => this.#exit.resolve(`did not start: ${error.message}`))
