@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_lite::StreamExt;
 use lapin::options::BasicConsumeOptions;
 use lapin::options::BasicPublishOptions;
+use lapin::options::ExchangeDeleteOptions;
 use lapin::options::QueueBindOptions;
 use lapin::options::QueueDeclareOptions;
 use lapin::options::QueueDeleteOptions;
@@ -171,6 +172,26 @@ impl Direct {
         let replies = self.take_json(&queue, replies);
         self.delete(&queue);
         replies
+    }
+
+    /// Publishes to the exchange, and does not wait for the replies, which go to this queue.
+    #[track_caller]
+    pub(crate) fn send(&self, exchange: &str, body: &str, replies: &str) {
+        let properties = BasicProperties::default().with_reply_to(replies.into());
+        let options = BasicPublishOptions::default();
+        self.within(self.channel.basic_publish(
+            exchange.into(),
+            "".into(),
+            options,
+            body.as_bytes(),
+            properties,
+        ));
+    }
+
+    #[track_caller]
+    pub(crate) fn delete_exchange(&self, exchange: &str) {
+        let options = ExchangeDeleteOptions::default();
+        self.within(self.channel.exchange_delete(exchange.into(), options));
     }
 
     /// [`Self::take`] of messages that are JSON.
