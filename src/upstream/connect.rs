@@ -242,6 +242,7 @@ impl Upstream {
                     tour.has_tried(index);
                     let attempt = metrics.attempt();
                     let broker = &shared.brokers[index];
+                    tracing::debug!(broker = broker.name(), "connect begins");
                     let trial = broker.begin(shared.config.backoff_terms());
                     match self.dial(index, &ask, part).await {
                         Ok(answered) => {

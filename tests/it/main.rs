@@ -64,6 +64,8 @@ mod metrics;
 mod rabbitmq;
 // Sessions that share a broker connection: police, exclusive queues, slow and vanishing pages, brokers that fail.
 mod shared;
+// Brokers that fail under load, with dedicated and with shared connections.
+mod load;
 // What an idle session costs.
 mod idle;
 // Damaged bytes from either side.

@@ -174,20 +174,6 @@ impl Direct {
         replies
     }
 
-    /// Publishes to the exchange, and does not wait for the replies, which go to this queue.
-    #[track_caller]
-    pub(crate) fn send(&self, exchange: &str, body: &str, replies: &str) {
-        let properties = BasicProperties::default().with_reply_to(replies.into());
-        let options = BasicPublishOptions::default();
-        self.within(self.channel.basic_publish(
-            exchange.into(),
-            "".into(),
-            options,
-            body.as_bytes(),
-            properties,
-        ));
-    }
-
     #[track_caller]
     pub(crate) fn delete_exchange(&self, exchange: &str) {
         let options = ExchangeDeleteOptions::default();
