@@ -228,8 +228,10 @@ fn whose_turn_would_come_too_late_is_told_at_once() {
     // One goes at once, one after a second, and one would go after two.
     let paced = "smeuse_upstream_connects_total{outcome=\"paced\"}";
     gateway.wait_metric(paced, 1.0);
+    // The broker may be slower than the gateway to see even that one.
+    let accepted = broker.accepted();
     if began.elapsed() < Duration::from_millis(900) {
-        assert_eq!(broker.accepted(), 1);
+        assert!(accepted <= 1, "{accepted}");
     }
     wait_until("the second to be let in", DEADLINE, || {
         broker.accepted() == 2
