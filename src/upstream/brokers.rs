@@ -74,7 +74,7 @@ impl Brokers {
         let now = Instant::now();
         for broker in self.all() {
             let mut health = lock(&broker.health);
-            broker.count_time(&mut health, now);
+            broker.show(&mut health, now);
         }
     }
 
@@ -169,11 +169,7 @@ impl Broker {
         let now = Instant::now();
         let mut health = lock(&self.health);
         let is_news = health.backoff.succeeded(now);
-        self.count_time(&mut health, now);
-        if is_news {
-            // Before anybody else can change it: what is shown last is what is true last.
-            self.metrics.up.set(1);
-        }
+        self.show(&mut health, now);
         drop(health);
         if is_news {
             info!(broker = self.name, "broker up");
@@ -189,11 +185,7 @@ impl Broker {
         } else {
             health.held.one_less(now);
         }
-        self.count_time(&mut health, now);
-        let count = health.held.connections();
-        self.metrics
-            .blocked
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.show(&mut health, now);
     }
 
     fn fails(self: &Arc<Self>, attempt: Attempt, terms: Terms, detail: &str) {
@@ -201,10 +193,7 @@ impl Broker {
         let mut health = lock(&self.health);
         let is_news = health.backoff.failed(attempt, now, terms, fastrand::f64());
         detail.clone_into(&mut health.detail);
-        self.count_time(&mut health, now);
-        if is_news {
-            self.metrics.up.set(0);
-        }
+        self.show(&mut health, now);
         drop(health);
         if matches!(attempt, Attempt::Trial(_)) {
             self.sooner.notify_waiters();
@@ -268,7 +257,12 @@ impl Broker {
         self.down.notified()
     }
 
-    fn count_time(&self, health: &mut Health, now: Instant) {
+    /// Brings the metrics up to what is known, which nobody else can change meanwhile: what is shown last is true last.
+    fn show(&self, health: &mut Health, now: Instant) {
+        self.metrics.up.set(health.backoff.is_up().into());
+        let held = health.held.connections();
+        let held = i64::try_from(held).unwrap_or(i64::MAX);
+        self.metrics.blocked.set(held);
         let waited = health.backoff.take_waited(now);
         if !waited.is_zero() {
             self.metrics.backoff.inc_by(waited.as_secs_f64());
@@ -407,7 +401,7 @@ mod tests {
     #[test]
     fn gauges_and_what_is_known_agree() {
         let broker = broker();
-        for round in 0..5_000 {
+        for round in 0..1_000 {
             thread::scope(|scope| {
                 scope.spawn(|| broker.begin(TERMS).failed("why"));
                 scope.spawn(|| broker.succeeded());
