@@ -20,15 +20,6 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
             return Some(format!("listen.{text}"));
         }
     }
-    if settings.web.library {
-        if let Err(text) = Library::load(
-            &settings.web,
-            &settings.services,
-            settings.websocket.message_before_login_bytes,
-        ) {
-            return Some(text);
-        }
-    }
     for service in &settings.services {
         if let Some(Err(text)) = service.login.as_ref().map(Login::load) {
             return Some(format!("services.{}.login.{text}", service.name));
@@ -46,4 +37,13 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
         }
     }
     None
+}
+
+/// What is wrong with the modules for pages, if anything.
+pub(super) fn module_problem(settings: &Settings) -> Option<String> {
+    if !settings.web.library {
+        return None;
+    }
+    let message_bytes = settings.websocket.message_before_login_bytes;
+    Library::load(&settings.web, &settings.services, message_bytes).err()
 }

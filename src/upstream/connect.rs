@@ -102,6 +102,11 @@ impl Upstream {
         self.0.dialer.reload()
     }
 
+    /// When the certificate that is shown to brokers expires, in seconds since 1970; none if none is.
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        self.0.dialer.certificate_expiry()
+    }
+
     /// Opens a socket for a session to the first broker that answers `protocol_header`.
     ///
     /// Each URI gets a fair part of what remains of the deadline, and so does each address a name

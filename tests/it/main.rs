@@ -58,6 +58,12 @@ mod drain;
 mod tls;
 // What pages load: the browser library, its configuration, modules of extensions.
 mod library;
+// The program asking a gateway how it is, as a container's health check does.
+mod health;
+// What changes for pages while the gateway runs: modules, and what the configuration says of extensions.
+mod library_changes;
+// Extensions for a share of the clients.
+mod trials;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // A real RabbitMQ behind the gateway, with lapin as the witness.

@@ -8,6 +8,7 @@ pub(crate) mod configuration;
 pub(crate) mod direct;
 pub(crate) mod ending;
 pub(crate) mod extended;
+pub(crate) mod folder;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod metrics;

@@ -5,6 +5,7 @@ mod brokers;
 mod commands;
 mod exclusive;
 mod hostile;
+mod kinds;
 mod leaving;
 mod login;
 mod neighbour;

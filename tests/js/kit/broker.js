@@ -4,10 +4,14 @@ import { root, run } from "./process.js"
 
 const script = join(root, "scripts/broker")
 
-/** A node that a test may kill: its own purpose, its own ports. */
-export async function startBroker(purpose) {
+/**
+ * A node that a test may kill: its own purpose, its own ports.
+ * @param {{ plugins?: string[], conf?: string }} options plugins to enable, and a folder with more configuration files
+ */
+export async function startBroker(purpose, { plugins = [], conf = "" } = {}) {
+  const env = { ...process.env, SMEUSE_BROKER_PLUGINS: plugins.join(","), SMEUSE_BROKER_CONF: conf }
   const broker = new Broker(purpose)
-  broker.url = (await run(script, ["start", purpose], { milliseconds: 300_000 })).trim()
+  broker.url = (await run(script, ["start", purpose], { milliseconds: 300_000, env })).trim()
   return broker
 }
 
