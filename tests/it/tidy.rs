@@ -110,6 +110,7 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 "control/command",
                 "control/event.rs",
                 "upstream/backoff.rs",
+                "upstream/held.rs",
                 "upstream/order.rs",
                 "upstream/pace.rs",
                 "downstream/phase",
