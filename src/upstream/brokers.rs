@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::futures::Notified;
@@ -143,6 +144,20 @@ impl Broker {
     /// Whether it holds back what one of our connections publishes (connection.blocked).
     pub fn is_blocked(&self) -> bool {
         lock(&self.health).held.connections() > 0
+    }
+
+    /// Connections of ours whose publishes it holds back.
+    pub fn blocked_connections(&self) -> usize {
+        lock(&self.health).held.connections()
+    }
+
+    /// For how long it is passed over from now on, if it is: others are tried, or sessions wait.
+    pub fn passed_over_for(&self) -> Option<Duration> {
+        let now = Instant::now();
+        match self.standing(now) {
+            Standing::Until(at) | Standing::OnTrial(at) => Some(at.saturating_duration_since(now)),
+            Standing::Up | Standing::Due => None,
+        }
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
@@ -327,7 +342,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::sync::Weak;
     use std::thread;
-    use std::time::Duration;
 
     use prometheus::Registry;
 

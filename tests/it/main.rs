@@ -66,6 +66,8 @@ mod library_changes;
 mod trials;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
+// The admin listener: who is let in, strange pages, the list and the end of sessions, the live view.
+mod admin;
 // A real RabbitMQ behind the gateway, with lapin as the witness.
 mod rabbitmq;
 // Sessions that share a broker connection: police, exclusive queues, slow and vanishing pages, brokers that fail.

@@ -104,6 +104,13 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 && !file.contains("metrics")
                 && !file.starts_with("src/handshake/login/machine")
             || [
+                "admin/hosts.rs",
+                "admin/tickets.rs",
+                "admin/live/figures.rs",
+                "admin/live/history.rs",
+                "admin/live/push.rs",
+                "admin/live/query.rs",
+                "admin/live/table.rs",
                 "relay/violation",
                 "relay/greeting",
                 "relay/tally",
