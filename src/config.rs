@@ -145,6 +145,7 @@ impl Settings {
     fn problem(&self) -> Option<String> {
         let tables = [
             ("listen.", self.listen.validate()),
+            ("web.", self.web.validate()),
             ("log.", self.log.validate()),
             ("drain.", self.drain.validate()),
             ("limits.", self.limits.validate()),

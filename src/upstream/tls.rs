@@ -100,7 +100,11 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
+/// What is needed to speak TLS with whom these settings trust.
+///
+/// # Errors
+/// The key and the file, and what is wrong with it.
+pub fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("tls: {error}"))?;
@@ -134,7 +138,11 @@ fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
         })
 }
 
-fn server_name(
+/// The name to ask for and to verify: the settings', else `host`.
+///
+/// # Errors
+/// What is neither a name nor an address.
+pub fn server_name(
     settings: &Tls,
     host: &str,
 ) -> Result<ServerName<'static>, rustls::pki_types::InvalidDnsNameError> {

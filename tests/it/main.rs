@@ -56,6 +56,8 @@ mod drain;
 mod tls;
 // What pages load: the browser library, its configuration, modules of extensions.
 mod library;
+// Web applications behind the gateway: proxying, rewriting of pages, their own WebSockets.
+mod applications;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // A real RabbitMQ behind the gateway, with lapin as the witness.

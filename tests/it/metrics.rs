@@ -59,7 +59,11 @@ fn used_gateway() -> (Broker, Gateway) {
     let broker = Broker::polite();
     let asking = configuration::service("asking", "echo", &["/asking"], &login);
     let soon = "[websocket]\nping_interval = \"150ms\"\n";
-    let services = configuration::amqp(broker.uri()) + &configuration::echo() + &asking;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/demo");
+    let application =
+        format!("[[web.applications]]\nname = \"demo\"\npath = \"/demo\"\nfolder = {folder:?}\n");
+    let services =
+        application + &configuration::amqp(broker.uri()) + &configuration::echo() + &asking;
     let gateway = Gateway::start(&(soon.to_owned() + &services));
     Page::login(&gateway).open_channel(1);
     let mut client = extended::open(&gateway, ECHO_PATH, "x-kaazing-ping-pong");
