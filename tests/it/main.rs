@@ -44,6 +44,8 @@ mod upstreams;
 mod brokers;
 // The gateway as a client of its own broker: events, commands, permissions, alarms, restarts.
 mod control;
+// The gateway's own connections: what they tell of a broker's health, and commands during an alarm.
+mod own;
 // The table of endings, row by row.
 mod endings;
 // Back-pressure: whoever stalls pauses the other side and costs no memory.
@@ -62,6 +64,8 @@ mod health;
 mod library_changes;
 // Extensions for a share of the clients.
 mod trials;
+// Web applications behind the gateway: proxying, rewriting of pages, their own WebSockets.
+mod applications;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // The admin listener: who is let in, strange pages, the list and the end of sessions, the live view.
@@ -70,6 +74,8 @@ mod admin;
 mod rabbitmq;
 // Sessions that share a broker connection: police, exclusive queues, slow and vanishing pages, brokers that fail.
 mod shared;
+// Brokers that fail under load, with dedicated and with shared connections.
+mod load;
 // What an idle session costs.
 mod idle;
 // Damaged bytes from either side.

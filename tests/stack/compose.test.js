@@ -1,6 +1,6 @@
 // docker-compose.yml and the Dockerfile: valid by their own tools, as closed as they say, and about files that are there.
 import assert from "node:assert/strict"
-import { access, constants, readdir, stat } from "node:fs/promises"
+import { access, constants, readdir, readFile, stat } from "node:fs/promises"
 import { basename, join, relative } from "node:path"
 import { describe, test } from "node:test"
 import { program } from "../js/kit/gateway.js"
@@ -205,6 +205,37 @@ describe("the Dockerfile", async () => {
       }
     }
     assert.ok(found >= 3, `${found} files are included`)
+  })
+
+  test("compiles for either processor on either", async () => {
+    const steps = text.match(/^RUN (case [^]*?)(?=^# )/m)[1].replaceAll("\\\n", "\n")
+    for (const build of ["amd64", "arm64"]) {
+      for (const target of ["amd64", "arm64"]) {
+        const folder = await folderWith({})
+        const script = steps.replaceAll("/build-env", folder.path("env")).replaceAll("/var/lib/apt/lists/*", folder.path("lists"))
+        // What would be installed is written down instead.
+        const instead = `note() { echo "$*" >>"${folder.path("done")}"; }; rustup() { note rustup "$@"; }; apt-get() { note "$@"; }\n`
+        try {
+          await run("bash", ["-euo", "pipefail", "-c", instead + script], { env: { PATH: process.env.PATH, BUILDARCH: build, TARGETARCH: target } })
+          const triple = { amd64: "x86_64-unknown-linux-gnu", arm64: "aarch64-unknown-linux-gnu" }[target]
+          const env = await run("bash", ["-euc", `. "${folder.path("env")}"; env`], { env: { PATH: process.env.PATH } })
+          const said = await readFile(folder.path("done"), "utf8")
+          assert.match(env, new RegExp(`^CARGO_BUILD_TARGET=${triple}$`, "m"))
+          assert.match(said, new RegExp(`^rustup target add ${triple}$`, "m"))
+          if (build === target) {
+            assert.doesNotMatch(env + said, /LINKER|install/)
+          } else {
+            const tools = { amd64: "x86-64-linux-gnu", arm64: "aarch64-linux-gnu" }[target]
+            const compiler = `${triple.split("-")[0]}-linux-gnu-gcc`
+            assert.match(env, new RegExp(`^CARGO_TARGET_${triple.toUpperCase().replaceAll("-", "_")}_LINKER=${compiler}$`, "m"))
+            assert.match(env, new RegExp(`^CC_${triple.replaceAll("-", "_")}=${compiler}$`, "m"))
+            assert.ok(said.includes(`gcc-${tools} libc6-dev-${target}-cross`), said)
+          }
+        } finally {
+          await folder.remove()
+        }
+      }
+    }
   })
 
   test("the empty program around the dependencies is a package", async () => {

@@ -13,7 +13,7 @@ import { run } from "../js/kit/process.js"
 import { until, within } from "../js/kit/wait.js"
 import { stringify } from "../js/kit/yaml.js"
 import { expressions, filled, grouping, selectors } from "./expressions.js"
-import { answers, folderWith, freePorts, Program, read, readYaml } from "./kit.js"
+import { answers, composed, folderWith, freePorts, Program, read, readYaml } from "./kit.js"
 
 const DASHBOARD = "config/grafana/dashboards/smeuse.json"
 const EXTENSIONS = ["x-kaazing-ping-pong", "x-kaazing-idle-timeout", "smeuse-sequence"]
@@ -134,6 +134,12 @@ after(async () => {
 })
 
 describe("Prometheus", () => {
+  test("is well by the compose file's own check", async () => {
+    const { prometheus } = (await composed()).services
+    // The image's wget wants what fetch calls ok.
+    assert.ok(await answers(prometheus.healthcheck.test.at(-1).replace("localhost:9090", address)))
+  })
+
   test("scrapes the gateway, the broker and itself", async () => {
     for (const job of ["smeuse", "rabbitmq", "prometheus"]) {
       await until(20_000, `${job} to be up`, async () => (await value(`up{job="${job}"}`)) === 1)
@@ -229,6 +235,23 @@ describe("what is exported", () => {
       }
     }
     assert.ok(shown >= 65, `${shown} expressions had a series`)
+  })
+})
+
+describe("an outage", () => {
+  test("of the broker is on its way to an alert within moments, and over with the broker's return", { timeout: 120_000 }, async () => {
+    const name = `127.0.0.1:${new URL(broker.url).port}`
+    const isPending = async (alert, labels) => (await query(`ALERTS{alertname="${alert}", alertstate="pending", ${labels}}`)).length === 1
+    // As a readiness probe does, over and over; the service `far` has no broker at any time.
+    const probed = (what, condition) => until(60_000, what, () => gateway.ask("/readyz").then(condition))
+    const isDown = () => isPending("SmeuseBrokerDown", `broker="${name}"`)
+    assert.equal(await isDown(), false)
+    await broker.kill()
+    await probed("SmeuseBrokerDown to be pending", isDown)
+    await until(20_000, "RabbitMQDown to be pending", () => isPending("RabbitMQDown", 'job="rabbitmq"'))
+    await broker.revive()
+    await probed("SmeuseBrokerDown to be over", async () => !(await isDown()))
+    await until(20_000, "RabbitMQDown to be over", async () => !(await isPending("RabbitMQDown", 'job="rabbitmq"')))
   })
 })
 

@@ -10,17 +10,19 @@ const script = join(root, "scripts/broker")
  */
 export async function startBroker(purpose, { plugins = [], conf = "" } = {}) {
   const env = { ...process.env, SMEUSE_BROKER_PLUGINS: plugins.join(","), SMEUSE_BROKER_CONF: conf }
-  const broker = new Broker(purpose)
+  const broker = new Broker(purpose, env)
   broker.url = (await run(script, ["start", purpose], { milliseconds: 300_000, env })).trim()
   return broker
 }
 
 class Broker {
   #purpose
+  #env
   url
 
-  constructor(purpose) {
+  constructor(purpose, env) {
     this.#purpose = purpose
+    this.#env = env
   }
   /** Ends it with SIGKILL. */
   kill() {
@@ -28,7 +30,7 @@ class Broker {
   }
   /** Starts it again on the same port with what it had. */
   revive() {
-    return run(script, ["revive", this.#purpose], { milliseconds: 300_000 })
+    return run(script, ["revive", this.#purpose], { milliseconds: 300_000, env: this.#env })
   }
   stop() {
     return run(script, ["stop", this.#purpose])
