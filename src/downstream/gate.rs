@@ -192,7 +192,10 @@ impl Newcomer {
 impl Gate {
     /// Whether a path is a service's.
     pub fn has(&self, path: &str) -> bool {
-        self.services.load().iter().any(|service| service.serves(path))
+        self.services
+            .load()
+            .iter()
+            .any(|service| service.serves(path))
     }
 
     /// Counts a connection that has yet to finish its opening handshake.
