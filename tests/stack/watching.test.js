@@ -34,6 +34,9 @@ const certificate = (folder) =>
 
 /** Services of every kind, and a gateway that speaks of itself. */
 const configuration = ({ url, folder }) => `
+[web]
+extensions = "${folder.path("modules")}"
+
 [websocket]
 ping_interval = "1s"
 
@@ -45,6 +48,7 @@ events_exchange = "smeuse.events"
 name = "amqp"
 paths = ["/ws/amqp"]
 idle_timeout = "1s"
+trials = [{ extension = "smeuse-sequence", percent = 100 }]
 
 [services.upstream]
 uris = ["${url}"]
@@ -96,6 +100,7 @@ before(async () => {
   const [amqpMetrics, own] = await freePorts(2)
   address = `127.0.0.1:${own}`
   folder = await folderWith({
+    "modules/acme-stamp.js": "export default {}\n",
     "conf/20-smeuse.conf": await read("config/rabbitmq.conf"),
     "conf/90-ports.conf": `prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = ${amqpMetrics}\n`,
   })
@@ -122,7 +127,11 @@ before(async () => {
   for (const extension of EXTENSIONS) sessions.push(await connect(gateway.url, { extensions: [extension] }))
   sessions.push(await connect(`ws://${gateway.public}/shared`, { username: "alice", password: "a password" }))
   for (const session of sessions) assert.equal(await publishAndConsume(session, "counted"), "counted")
+  // What is counted when a session ends.
+  const short = await connect(gateway.url, { extensions: ["smeuse-sequence"] })
+  await short.close()
   await misbehave()
+  await until(10_000, "the end of both", async () => (await (await gateway.ask("/sessions")).json()).length === sessions.length)
 })
 
 after(async () => {
@@ -220,7 +229,7 @@ describe("what is exported", () => {
   })
 
   test("fills the dashboard: each panel has something to show, but for what has not happened", async () => {
-    const quiet = /^(Refused and abandoned|Refused by rule|Limits hit|Refused openings|Events|Commands|Starts|Logins|.*: (round trip|control frames|failures|processing)|variable .*)$/
+    const quiet = /^(Refused and abandoned|Refused by rule|Limits hit|Ended badly|Bytes per session on trial|Changes of modules|Faulty modules|Refused openings|Events|Commands|Starts|Logins|.*: (round trip|control frames|failures|processing)|variable .*)$/
     let shown = 0
     for (const { name, expr } of await expressions(DASHBOARD)) {
       for (const extension of expr.includes("$extension") ? EXTENSIONS : [".*"]) {
