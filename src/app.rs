@@ -26,6 +26,11 @@ use tracing::info;
 use tracing::warn;
 
 use self::watch::WatchedFile;
+use crate::admin;
+use crate::admin::hosts::Hosts;
+use crate::admin::keys::Keys;
+use crate::admin::live;
+use crate::admin::live::socket::Places;
 use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
@@ -109,6 +114,10 @@ pub fn run(
 /// Everything that is built before the first socket is opened.
 struct Parts {
     registry: Registry,
+    process: Registry,
+    admin_metrics: admin::Metrics,
+    keys: Arc<Keys>,
+    hosts: Hosts,
     gate: Arc<Gate>,
     drain: drain::Watch,
     certificates: Option<Arc<CertificateStore>>,
@@ -123,7 +132,7 @@ struct Parts {
 impl Parts {
     fn build(settings: &Settings, extensions: Vec<Arc<dyn Extension>>) -> Result<Self, StartError> {
         let registry = Registry::new();
-        let draining = register_process(&registry, settings)?;
+        let (draining, process) = register_process(&registry, settings)?;
         let expiries = IntGaugeVec::new(
             Opts::new(
                 "smeuse_certificate_expiry_timestamp_seconds",
@@ -132,6 +141,10 @@ impl Parts {
             &["certificate"],
         )?;
         registry.register(Box::new(expiries.clone()))?;
+        let admin_metrics = admin::Metrics::register(&registry)?;
+        let keys = Keys::load(&settings.admin).map_err(StartError::Configuration)?;
+        let hosts = Hosts::new(&settings.admin.hosts)
+            .map_err(|text| StartError::Configuration(format!("admin.hosts: {text}")))?;
         let names = settings
             .services
             .iter()
@@ -218,6 +231,10 @@ impl Parts {
         });
         let parts = Self {
             registry,
+            process,
+            admin_metrics,
+            keys: Arc::new(keys),
+            hosts,
             gate,
             drain,
             certificates,
@@ -341,12 +358,19 @@ async fn serve(
         |(name, upstream): &(String, Upstream)| (name.clone(), Readiness::new(upstream.clone()));
     let admin = Admin {
         registry: parts.registry.clone(),
+        process: parts.process.clone(),
         sessions: Arc::clone(&parts.gate.sessions),
         drain: parts.drain.clone(),
         services: parts.upstreams.iter().map(readiness).collect(),
         brokers: parts.brokers.clone(),
         ready_while_blocked: settings.admin.ready_while_blocked,
         draining: parts.draining.clone(),
+        keys: Arc::clone(&parts.keys),
+        hosts: parts.hosts.clone(),
+        metrics: parts.admin_metrics.clone(),
+        places: Places::new(parts.admin_metrics.viewers()),
+        hub: admin::live_view(live_source(&parts), &parts.keys, &parts.admin_metrics),
+        cookie: admin::cookie_name(private_address.port()),
     };
     let public = listener.serve(public, settings.listen.workers)?;
     let private = admin.serve(private)?;
@@ -384,6 +408,26 @@ async fn serve(
         handle.stop(false).await;
     }
     Ok(())
+}
+
+/// Where the operator's live view reads.
+fn live_source(parts: &Parts) -> live::Source {
+    let gate = &parts.gate;
+    let kind = |backend: &Backend| match backend {
+        Backend::Amqp(_) => "dedicated",
+        Backend::Shared(_) => "shared",
+        Backend::Echo => "echo",
+    };
+    let services = gate.names.iter().zip(&gate.backends);
+    live::Source {
+        registry: parts.registry.clone(),
+        sessions: Arc::clone(&gate.sessions),
+        brokers: parts.brokers.clone(),
+        services: services
+            .map(|(name, backend)| (name.to_string(), kind(backend)))
+            .collect(),
+        drain: parts.drain.clone(),
+    }
 }
 
 /// Waits for every session to end by the plan of the drain; false if a second signal cuts it short.
@@ -435,6 +479,7 @@ fn reload(
         failures.extend(failure.map(|text| format!("services.{name}.login.{text}")));
     }
     parts.show_expiries();
+    failures.extend(parts.keys.reload().err());
     for failure in &failures {
         error!(detail = %failure, "reload failed, the old setting stays");
     }
@@ -473,7 +518,7 @@ fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartE
 fn register_process(
     registry: &Registry,
     settings: &Settings,
-) -> Result<IntGauge, prometheus::Error> {
+) -> Result<(IntGauge, Registry), prometheus::Error> {
     let build = IntGaugeVec::new(
         Opts::new("smeuse_build_info", "Always 1; the version is the label."),
         &["version"],
@@ -485,9 +530,10 @@ fn register_process(
     registry.register(Box::new(build))?;
     registry.register(Box::new(limit))?;
     registry.register(Box::new(draining.clone()))?;
-    let process = prometheus::process_collector::ProcessCollector::for_self();
-    registry.register(Box::new(process))?;
-    Ok(draining)
+    let process = Registry::new();
+    let collector = prometheus::process_collector::ProcessCollector::for_self();
+    process.register(Box::new(collector))?;
+    Ok((draining, process))
 }
 
 /// What a signal asks for.

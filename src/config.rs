@@ -207,6 +207,7 @@ impl Settings {
     fn problem(&self) -> Option<String> {
         let tables = [
             ("listen.", self.listen.validate()),
+            ("admin.", self.admin.validate()),
             ("log.", self.log.validate()),
             ("drain.", self.drain.validate()),
             ("limits.", self.limits.validate()),

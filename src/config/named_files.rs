@@ -1,5 +1,6 @@
 //! Whether the files that the settings name can be used.
 
+use crate::admin::keys::Keys;
 use crate::downstream::tls::CertificateStore;
 use crate::handshake::Login;
 use crate::upstream::shared::Shared;
@@ -19,6 +20,9 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
         if let Err(text) = CertificateStore::load(tls) {
             return Some(format!("listen.{text}"));
         }
+    }
+    if let Err(text) = Keys::load(&settings.admin) {
+        return Some(text);
     }
     for service in &settings.services {
         if let Some(Err(text)) = service.login.as_ref().map(Login::load) {

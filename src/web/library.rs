@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Instant;
 
@@ -36,6 +37,7 @@ use self::configuration::Reference;
 pub(crate) use self::folder::Mark;
 use self::metrics::Metrics;
 use self::shelf::Change;
+use self::shelf::Fault;
 use self::shelf::Shelf;
 use crate::handshake::Service;
 use crate::web::config::Config;
@@ -135,27 +137,31 @@ impl Library {
         let Some(folder) = &self.shared.folder else {
             return;
         };
-        let found = folder::list(folder);
         let metrics = &self.shared.metrics;
-        let mut sources = self
-            .shared
-            .sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let was_lost = std::mem::replace(&mut sources.is_folder_lost, found.is_err());
-        let found = match found {
+        let found = match folder::list(folder) {
             Ok(found) => found,
             Err(error) => {
-                if !was_lost {
+                if !std::mem::replace(&mut self.sources().is_folder_lost, true) {
                     metrics.folder_unreadable();
                     error!(folder = %folder.display(), %error, "modules cannot be looked for, those there were stay");
                 }
                 return;
             }
         };
-        let changes = sources
-            .shelf
-            .look(found, |name, mark| folder::read(folder, name, mark), now);
+        // Nobody waits for files that are slow to come.
+        let wanted = self.sources().shelf.wanted(&found);
+        let contents: BTreeMap<String, _> = wanted
+            .into_iter()
+            .map(|(name, mark)| {
+                let content = folder::read(folder, &name, &mark);
+                (name, content)
+            })
+            .collect();
+        let read =
+            |name: &str, _: &Mark| contents.get(name).cloned().unwrap_or(Err(Fault::Unsettled));
+        let mut sources = self.sources();
+        sources.is_folder_lost = false;
+        let changes = sources.shelf.look(found, read, now);
         let is_changed = sources.shelf.forget(now) || !changes.is_empty();
         for change in &changes {
             metrics.count(change);
@@ -173,12 +179,13 @@ impl Library {
         }
     }
 
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        let sources = self.shared.sources.lock();
+        sources.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Sources)) {
-        let mut sources = self
-            .shared
-            .sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources();
         change(&mut sources);
         self.publish(&sources);
     }

@@ -104,12 +104,20 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 && !file.contains("metrics")
                 && !file.starts_with("src/handshake/login/machine")
             || [
+                "admin/hosts.rs",
+                "admin/tickets.rs",
+                "admin/live/figures.rs",
+                "admin/live/history.rs",
+                "admin/live/push.rs",
+                "admin/live/query.rs",
+                "admin/live/table.rs",
                 "relay/violation",
                 "relay/greeting",
                 "relay/tally",
                 "control/command",
                 "control/event.rs",
                 "upstream/backoff.rs",
+                "upstream/held.rs",
                 "upstream/order.rs",
                 "upstream/pace.rs",
                 "downstream/phase",

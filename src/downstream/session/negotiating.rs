@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::batch::Batch;
 use crate::downstream::address;
 use crate::downstream::gate::Backend;
+use crate::downstream::registry;
 use crate::downstream::registry::Agreed;
 use crate::downstream::session::limits_before_login;
 use crate::downstream::session::Negotiated;
@@ -278,6 +279,7 @@ impl<S: Socket> Session<S> {
         let (gate, service) = (&self.gate, self.service);
         self.trials = gate.trials.join(&gate.names[service], &agreement.trials);
         self.timer.expect_login_from(Instant::now());
+        self.traffic.reach(registry::Stage::Login);
         let pipeline = (!agreement.extensions.is_empty()).then(|| {
             let (session, requests) = (ctx.address().recipient(), ctx.address().recipient());
             Box::new(Pipeline::start(agreement.extensions, &session, &requests))

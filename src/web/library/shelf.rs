@@ -110,7 +110,20 @@ impl Shelf {
         Ok(())
     }
 
-    /// Takes what another look has found, and reads what has changed and stood still since.
+    /// What a look at these files is to read: what has changed since it was served, and stood still since the last look.
+    pub(super) fn wanted(&self, found: &BTreeMap<String, Mark>) -> Vec<(String, Mark)> {
+        let is_wanted = |(name, mark): &(&String, &Mark)| {
+            let served = self.modules.get(*name).map(|module| &module.mark);
+            let settled = self.seen.get(*name) == Some(*mark);
+            settled && served != Some(*mark) && self.refused.get(*name) != Some(*mark)
+        };
+        let wanted = found.iter().filter(is_wanted);
+        wanted
+            .map(|(name, mark)| (name.clone(), mark.clone()))
+            .collect()
+    }
+
+    /// Takes what another look has found, with the content of what was [`wanted`](Self::wanted).
     pub(super) fn look(
         &mut self,
         found: BTreeMap<String, Mark>,
@@ -132,15 +145,7 @@ impl Shelf {
             changes.push(Change::Removed(name));
         }
         self.refused.retain(|name, _| found.contains_key(name));
-        for (name, mark) in &found {
-            let is_settled = self.seen.get(name) == Some(mark);
-            let is_served = self
-                .modules
-                .get(name)
-                .is_some_and(|module| module.mark == *mark);
-            if !is_settled || is_served || self.refused.get(name) == Some(mark) {
-                continue;
-            }
+        for (name, mark) in &self.wanted(&found) {
             match read(name, mark).and_then(|content| self.place(name, mark, content)) {
                 Ok(Placed::Same) => {}
                 Ok(Placed::First) => changes.push(Change::Added(name.clone())),

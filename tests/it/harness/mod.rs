@@ -15,6 +15,7 @@ pub(crate) mod metrics;
 pub(crate) mod negotiation;
 pub(crate) mod node;
 pub(crate) mod opening;
+pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod peer;
 pub(crate) mod process;
