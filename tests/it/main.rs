@@ -56,6 +56,8 @@ mod drain;
 mod tls;
 // What pages load: the browser library, its configuration, modules of extensions.
 mod library;
+// Connections that are kept for a page's further requests: deadlines, places, upgrades on them.
+mod keep_alive;
 // Web applications behind the gateway: proxying, rewriting of pages, their own WebSockets.
 mod applications;
 // The admin listener: metrics, health, readiness, the live list.
