@@ -49,3 +49,9 @@ export async function block(document, heading, language) {
   if (found.length !== 1) throw new Error(`${document}: ${found.length} ${language} blocks below "${heading}"`)
   return found[0].text
 }
+
+/** The blocks of a document that begin with their own name, `// live.ts: ...`, which others import. */
+export async function namedBlocks(document) {
+  const named = blocksOf(document, await read(document)).map(({ text }) => [/^\/\/ ([\w-]+\.[jt]sx?): /.exec(text)?.[1], text])
+  return Object.fromEntries(named.filter(([name]) => name))
+}

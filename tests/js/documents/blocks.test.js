@@ -12,7 +12,7 @@ import { startBroker } from "../kit/broker.js"
 import { startGateway } from "../kit/gateway.js"
 import { root } from "../kit/process.js"
 import { deferred, within } from "../kit/wait.js"
-import { allBlocks, blocksOf } from "./blocks.js"
+import { allBlocks, blocksOf, documents, namedBlocks } from "./blocks.js"
 import { checkCommand, commandsOf } from "./commands.js"
 import { Server } from "./settings.js"
 import { problemsOf } from "./types.js"
@@ -43,9 +43,10 @@ const world = {
   gateway: async () => (gateway ??= await startGateway({ config: '[[services]]\nkind = "echo"\nname = "amqp"\npaths = ["/ws/amqp"]\n', env: { SMEUSE__WEB__ROOT: join(root, "demo") } })),
 }
 
-/** The files that a line of a block names, where the commands of the gateway need them. */
+/** Runs a block of commands; the files that they name lie where `server` has put them. */
 async function run(block) {
-  for (const line of commandsOf(block)) await checkCommand(await server.files(line), world)
+  const shown = block.language === "console" ? block.text.split("\n").filter((line) => line !== "" && !line.startsWith("$ ")) : []
+  for (const line of commandsOf(block)) await checkCommand(await server.files(line), { ...world, shown })
 }
 
 /** A configuration of another program, judged by that program. */
@@ -57,7 +58,8 @@ const judgedBy = (command, wrap) => async (block) => {
 }
 
 async function types(block) {
-  assert.deepEqual(problemsOf(block), [])
+  const beside = (await documents()).includes(block.document) ? await namedBlocks(block.document) : {}
+  assert.deepEqual(problemsOf(block, beside), [])
 }
 
 /** A tag's address is answered by a gateway. */
@@ -189,6 +191,7 @@ describe("the walker itself", () => {
     await refused("sh", "curl http://localhost:15673/nothing", /404/)
     await refused("sh", "make help && docker compose up nothing", /there is no service nothing/)
     await refused("console", "$ smeuse new-token --nothing", /has no --nothing/)
+    await refused("console", "$ curl http://localhost:15673/healthz\nHTTP/1.1 404", /does not say "HTTP\/1.1 404"/)
     await refused("json", "{,}", /JSON/)
     await refused("yaml", "a: b: c", /mappings/)
     await refused("js", "nothing()", /Cannot find name 'nothing'/)

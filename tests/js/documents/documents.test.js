@@ -10,6 +10,7 @@ import { sharedBroker } from "../kit/broker.js"
 import { startGateway } from "../kit/gateway.js"
 import { root, run } from "../kit/process.js"
 import { deferred, within } from "../kit/wait.js"
+import { table } from "./tables.js"
 
 const read = (path) => readFile(join(root, path), "utf8")
 
@@ -21,26 +22,6 @@ async function documents() {
     ),
   )
   return found.flat()
-}
-
-/** Rows of the first Markdown table under this heading, as lists of cells. */
-function table(text, heading) {
-  const section = text.slice(text.indexOf(`\n${heading}\n`))
-  const rows = section
-    .split("\n")
-    .slice(2)
-    .join("\n")
-    .match(/(^\|.*\|\n?)+/m)[0]
-  return rows
-    .trim()
-    .split("\n")
-    .slice(2)
-    .map((row) =>
-      row
-        .slice(1, -1)
-        .split("|")
-        .map((cell) => cell.trim()),
-    )
 }
 
 /** The anchor that a Markdown heading gets. */

@@ -45,7 +45,7 @@ export function problemsOf(block, beside = {}) {
   const folder = join(root, "tests/js/documents")
   const name = join(folder, `block.${{ javascript: "js" }[block.language] ?? block.language}`)
   const around = join(folder, "around.d.ts")
-  const usesWebSocket = /\bWebSocket\b/.test(block.text) && !/import \{[^}]*\bWebSocket\b[^}]*\}/.test(block.text)
+  const usesWebSocket = /(?<!globalThis\.)\bWebSocket(?:\.|\(| = )/.test(block.text) && !/import \{[^}]*\bWebSocket\b[^}]*\}/.test(block.text)
   const told = Object.keys(TOLD).filter((word) => new RegExp(`\\b${word}\\(`).test(block.text))
   // After the script tag the global WebSocket is the library's.
   const text = `${usesWebSocket ? 'import { WebSocket } from "smeuse"; ' : ""}${told.length ? `import { ${told} } from "told"; ` : ""}${block.text}\nexport {}\n`
