@@ -2,6 +2,7 @@
 //! fails.
 
 mod brokers;
+mod commands;
 mod exclusive;
 mod hostile;
 mod kinds;
