@@ -47,6 +47,16 @@ describe("links", async () => {
   }
 })
 
+test("every page is in the index, which has a path for each reader", async () => {
+  const index = await read("docs/README.md")
+  for (const document of await documents()) {
+    const [folder, name] = document.includes("/") ? document.split("/") : [undefined, document]
+    if (folder === "docs" && name !== "README.md") assert.ok(index.includes(`](${name})`), `${document} is not in docs/README.md`)
+  }
+  assert.deepEqual([...index.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading), ["You write a page", "You operate the gateway", "You change the gateway"])
+  for (const target of ["docs/README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"]) assert.ok((await read("README.md")).includes(`](${target})`), target)
+})
+
 test("files that the documents name are there", async () => {
   for (const document of await documents()) {
     for (const [, path] of (await read(document)).matchAll(/`((?:src|tests|scripts|config|docs|demo|client|examples)\/[\w./-]*)[^`]*`/g)) {

@@ -251,6 +251,21 @@ test("its other snippets do what they say", { timeout: 60_000 }, async () => {
   await page.context().close()
 })
 
+test("the five minutes of docs/README.md end with a message", { timeout: 60_000 }, async () => {
+  const own = await block("docs/README.md", "You write a page", "html")
+  const gateway = await startGateway({ upstream: broker.url, env: { SMEUSE__WEB__ROOT: join(root, "demo") } })
+  try {
+    const context = await browser.newContext()
+    await context.route("**/mine.html", (route) => route.fulfill({ contentType: "text/html", body: own }))
+    const page = await context.newPage()
+    await page.goto(`http://${gateway.public}/mine.html`)
+    await page.getByText("Hello from a page").waitFor({ timeout: 15_000 })
+    await context.close()
+  } finally {
+    await gateway.kill()
+  }
+})
+
 test("each example is in the page, and no framework of the page is left out", async () => {
   const text = await readFile(join(root, PAGE), "utf8")
   const [, section] = text.split("\n## Frameworks\n")
