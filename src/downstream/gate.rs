@@ -190,6 +190,11 @@ impl Newcomer {
 }
 
 impl Gate {
+    /// Whether a path is a service's.
+    pub fn has(&self, path: &str) -> bool {
+        self.services.load().iter().any(|service| service.serves(path))
+    }
+
     /// Counts a connection that has yet to finish its opening handshake.
     ///
     /// None when there are so many, in all or from this peer, that this one is not even heard; each is

@@ -42,6 +42,7 @@ use crate::downstream::gate::Newcomer;
 use crate::downstream::session::Socket;
 use crate::downstream::tls::CertificateStore;
 use crate::downstream::upgrade;
+use crate::downstream::upgrade::Elsewhere;
 use crate::downstream::Gate;
 
 /// What the public listener needs.
@@ -49,6 +50,8 @@ use crate::downstream::Gate;
 pub struct Listener {
     /// Decides on requests and starts sessions.
     pub gate: Arc<Gate>,
+    /// Takes upgrades that no service has.
+    pub elsewhere: Arc<dyn Elsewhere>,
     /// Deadlines of what is not a session yet.
     pub limits: Limits,
     /// The certificate; none for plain TCP.
@@ -127,11 +130,12 @@ impl Listener {
         address: SocketAddr,
     ) -> io::Result<ServerBuilder> {
         builder.listen("public", socket, move || {
-            let gate = Arc::clone(&self.gate);
+            let (gate, elsewhere) = (Arc::clone(&self.gate), Arc::clone(&self.elsewhere));
             self.protocol(address)
                 .upgrade(fn_service(
                     move |(request, framed): (Request, Framed<TcpStream, Codec>)| {
-                        upgraded(Arc::clone(&gate), false, request, framed)
+                        let (gate, elsewhere) = (Arc::clone(&gate), Arc::clone(&elsewhere));
+                        upgraded(gate, elsewhere, false, request, framed)
                     },
                 ))
                 .finish(self.application(false))
@@ -148,12 +152,13 @@ impl Listener {
     ) -> io::Result<ServerBuilder> {
         let config = certificates.server_config().map_err(io::Error::other)?;
         builder.listen("public", socket, move || {
-            let gate = Arc::clone(&self.gate);
+            let (gate, elsewhere) = (Arc::clone(&self.gate), Arc::clone(&self.elsewhere));
             self.protocol(address)
                 .secure()
                 .upgrade(fn_service(
                     move |(request, framed): (Request, Framed<TlsStream<TcpStream>, Codec>)| {
-                        upgraded(Arc::clone(&gate), true, request, framed)
+                        let (gate, elsewhere) = (Arc::clone(&gate), Arc::clone(&elsewhere));
+                        upgraded(gate, elsewhere, true, request, framed)
                     },
                 ))
                 .finish(self.application(true))
@@ -240,13 +245,19 @@ impl Listener {
 /// Whether the listener speaks TLS.
 struct Secure(bool);
 
+/// Whether a request has come over TLS.
+pub fn is_secure(request: &HttpRequest) -> bool {
+    request.app_data::<Secure>().is_some_and(|secure| secure.0)
+}
+
 async fn upgraded<S: Socket>(
     gate: Arc<Gate>,
+    elsewhere: Arc<dyn Elsewhere>,
     secure: bool,
     request: Request,
     framed: Framed<S, Codec>,
 ) -> Result<(), actix_http::Error> {
-    if let Err(error) = upgrade::upgrade(gate, secure, request, framed).await {
+    if let Err(error) = upgrade::upgrade(gate, &*elsewhere, secure, request, framed).await {
         tracing::debug!(%error, "a refusal could not be sent");
     }
     Ok(())
@@ -254,7 +265,7 @@ async fn upgraded<S: Socket>(
 
 /// Answers a request that is not an upgrade and that no page serves.
 async fn no_upgrade(request: HttpRequest, gate: web::Data<Gate>) -> HttpResponse {
-    let secure = request.app_data::<Secure>().is_some_and(|secure| secure.0);
+    let secure = is_secure(&request);
     let began = began(request.conn_data());
     let refusal = gate.into_inner().refuse(request.head(), secure, began);
     upgrade::response(&refusal).map_into_boxed_body().into()

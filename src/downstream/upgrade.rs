@@ -10,10 +10,14 @@ use actix_http::h1::Codec;
 use actix_http::header::HeaderName;
 use actix_http::header::HeaderValue;
 use actix_http::header::CONTENT_TYPE;
+use actix_http::header::HOST;
 use actix_http::ConnectionType;
 use actix_http::Request;
 use actix_http::Response;
 use actix_http::StatusCode;
+use futures_core::future::LocalBoxFuture;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 
 use crate::downstream::gate::Admission;
@@ -29,6 +33,32 @@ use crate::handshake::Extended;
 use crate::handshake::Opening;
 use crate::handshake::Refusal;
 
+/// Takes upgrades at paths that no service has.
+pub trait Elsewhere: Send + Sync {
+    /// Whether it has what a request with this path and `Host` asks for.
+    fn has(&self, path: &str, host: Option<&[u8]>) -> bool;
+
+    /// Takes over the socket of such a request, to its end.
+    fn take(&self, taken: Taken) -> LocalBoxFuture<'static, ()>;
+}
+
+/// A socket whose kind does not matter.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// A request for an upgrade, with its socket.
+pub struct Taken {
+    /// The request; it holds the connection's place among the handshakes in progress.
+    pub request: Request,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// The socket.
+    pub io: Box<dyn Io>,
+    /// What the client has sent behind its request.
+    pub early: Vec<u8>,
+}
+
 /// Takes over the socket of a request that asks for an upgrade.
 ///
 /// # Errors
@@ -36,6 +66,7 @@ use crate::handshake::Refusal;
 /// The socket's, while a refusal is sent.
 pub async fn upgrade<S: Socket>(
     gate: Arc<Gate>,
+    elsewhere: &dyn Elsewhere,
     secure: bool,
     request: Request,
     framed: Framed<S, Codec>,
@@ -49,6 +80,19 @@ pub async fn upgrade<S: Socket>(
             parts.io.shutdown().await
         };
         return tokio::time::timeout(REFUSAL_TIME, last).await?;
+    }
+    let path = request.uri().path();
+    let host = request.head().headers.get(HOST).map(HeaderValue::as_bytes);
+    if !gate.has(path) && elsewhere.has(path, host) {
+        let parts = framed.into_parts();
+        let taken = Taken {
+            request,
+            secure,
+            io: Box::new(parts.io),
+            early: parts.read_buf.to_vec(),
+        };
+        elsewhere.take(taken).await;
+        return Ok(());
     }
     let began = listener::began(request.conn_data());
     let admitted = gate.admit(request.head(), secure, began).await;
