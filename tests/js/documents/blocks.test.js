@@ -2,7 +2,7 @@
 // neither, named here with the reason. `node --test tests/js/documents/blocks.test.js`
 import assert from "node:assert/strict"
 import { execFile } from "node:child_process"
-import { readdir, readFile, stat, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { promisify } from "node:util"
@@ -13,7 +13,7 @@ import { startGateway } from "../kit/gateway.js"
 import { root } from "../kit/process.js"
 import { deferred, within } from "../kit/wait.js"
 import { allBlocks, blocksOf, documents, namedBlocks } from "./blocks.js"
-import { checkCommand, commandsOf } from "./commands.js"
+import { checkCommand, commandsOf, isHarmless } from "./commands.js"
 import { Server } from "./settings.js"
 import { problemsOf } from "./types.js"
 
@@ -43,10 +43,15 @@ const world = {
   gateway: async () => (gateway ??= await startGateway({ config: '[[services]]\nkind = "echo"\nname = "amqp"\npaths = ["/ws/amqp"]\n', env: { SMEUSE__WEB__ROOT: join(root, "demo") } })),
 }
 
-/** Runs a block of commands; the files that they name lie where `server` has put them. */
+/** Checks a block of commands, and runs what is harmless of it; the files that they name lie where `server` has put them. */
 async function run(block) {
   const shown = block.language === "console" ? block.text.split("\n").filter((line) => line !== "" && !line.startsWith("$ ")) : []
-  for (const line of commandsOf(block)) await checkCommand(await server.files(line), { ...world, shown })
+  const commands = commandsOf(block)
+  for (const line of commands) await checkCommand(await server.files(line), { ...world, shown })
+  const harmless = commands.filter(isHarmless)
+  if (harmless.length === 0) return
+  const home = await mkdtemp(join(server.folder, "home-"))
+  await promisify(execFile)("bash", ["-eo", "pipefail", "-c", harmless.join("\n")], { cwd: home, env: { PATH: process.env.PATH, HOME: home }, timeout: 30_000 })
 }
 
 /** A configuration of another program, judged by that program. */
@@ -64,7 +69,7 @@ async function types(block) {
 
 /** A tag's address is answered by a gateway. */
 async function html({ text }) {
-  const addresses = [...text.matchAll(/\b(?:src|href)="https?:\/\/[^/"]+(\/[^"]*)"/g)].map(([, path]) => path)
+  const addresses = [...text.matchAll(/\b(?:src|href)="(?:https?:\/\/[^/"]+)?(\/[^"]*)"/g)].map(([, path]) => path)
   const running = await world.gateway()
   for (const path of addresses) assert.equal((await fetch(`http://${running.public}${path}`)).status, 200, path)
   const open = [...text.matchAll(/<(\w+)[^>]*>/g)].map(([, name]) => name)
@@ -187,6 +192,8 @@ describe("the walker itself", () => {
     await refused("sh", "scripts/setup nothing", /does not know nothing/)
     await refused("sh", "cargo test --test nothing", /there is no tests\/nothing/)
     await refused("sh", "SMEUSE_NOTHING=1 make bench", /nothing reads SMEUSE_NOTHING/)
+    await refused("sh", "printf x | sha256sum --nothing", /sha256sum/)
+    await refused("toml", 'modules = ["x"]\nnothing = 1', /unknown key/)
     await refused("sh", "nothing at all", /nobody knows the command nothing/)
     await refused("sh", "curl http://localhost:15673/nothing", /404/)
     await refused("sh", "make help && docker compose up nothing", /there is no service nothing/)

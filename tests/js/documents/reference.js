@@ -210,18 +210,19 @@ function written(value) {
 /** A file in which a key that needs others is taken: brokers with a login, and shared connections. */
 const GROUND = {
   control: '[control]\nuris = ["amqps://smeuse:secret@rabbit.internal"]\n',
-  services: '[[services]]\n[services.upstream]\nuris = ["amqps://smeuse:secret@rabbit.internal/%2F"]\nlogin = "service"\n',
+  "web.applications": '[[web.applications]]\nname = "shop"\norigin = "https://127.0.0.1:3000"\n',
+  services: '[[services]]\npage_only = ["acme-stamp"]\n[services.upstream]\nuris = ["amqps://smeuse:secret@rabbit.internal/%2F"]\nlogin = "service"\n',
   "services.upstream": '[[services]]\n[services.upstream]\nuris = ["amqps://smeuse:secret@rabbit.internal/%2F"]\nlogin = "service"\n',
   "services.upstream.shared": '[[services]]\n[services.upstream]\nuris = ["amqp://smeuse:secret@rabbit.internal/%2F"]\nlogin = "service"\nconnections = "shared"\n[services.upstream.shared]\n',
 }
 
-const pathOf = (table) => table.name.split(".").flatMap((part) => (part === "services" || (table.list && part === table.name) ? [part, "0"] : [part]))
+const pathOf = ({ name, list }) => [...name.split(".").flatMap((part) => (part === "services" ? [part, "0"] : [part])), ...(list && name !== "services" ? ["0"] : [])]
 const at = (tree, path) => path.reduce((node, part) => node?.[part], tree)
 
 /** When a change takes effect, from what the comment says; `until` is the key up to which a comment speaks for all. */
 function effect(comment, inherited) {
+  if (/looked at every second|read within seconds/.test(comment)) return "at once"
   if (/SIGHUP/.test(comment)) return "SIGHUP"
-  if (/looked at\s+every second/.test(comment)) return "at once"
   return inherited ?? "restart"
 }
 
@@ -248,8 +249,8 @@ export async function reference() {
         const own = effect(about, lasting?.effect)
         if (lasting?.until === name) lasting = undefined
         const take = (text) => oracle.ask("--check", ground, { [env]: text })
-        const fallback = at(defaults, [...path, name])
-        rows.push({ key: name, env, kind: rangeOf(name, example, take, keys), fallback: given ? written(fallback) : "none", effect: own, about: about || `See \`${keys[keys.indexOf(name) - 1] ?? name}\`.` })
+        const fallback = given ? written(at(defaults, [...path, name])) : table.list && !at(defaults, path) ? fallbackIn(oracle, ground, path, name) : "none"
+        rows.push({ key: name, env, kind: rangeOf(name, example, take, keys), fallback, effect: own, about: about || `See \`${keys[keys.indexOf(name) - 1] ?? name}\`.` })
         const child = Array.isArray(example) ? example[0] : example
         if (typeof child === "object") rows.push(...childrenOf({ oracle, table, path, ground, name, example, known, own }))
       }
@@ -261,9 +262,17 @@ export async function reference() {
   }
 }
 
+/** The default of a key in a list that is empty by default: what the program makes of an entry without it. */
+async function fallbackIn(oracle, ground, path, name) {
+  const { ok, output, reason } = await oracle.ask("--print-config", ground.replace(new RegExp(`^${name} = .*\\n`, "m"), ""))
+  if (!ok) return reason.includes(`missing field \`${name}\``) ? "required" : "none"
+  const value = at(parse(output), [...path, name])
+  return value === undefined ? "none" : written(value)
+}
+
 /** The keys that the program says it knows in a table are those of the contract. */
 async function sameKeys(oracle, table, tables) {
-  const opening = table.name === "services" ? "[[services]]" : table.name.startsWith("services.") ? `[[services]]\n[${table.name}]` : table.list ? `[[${table.name}]]` : `[${table.name}]`
+  const opening = table.name.startsWith("services.") ? `[[services]]\n[${table.name}]` : table.list ? `[[${table.name}]]` : `[${table.name}]`
   const { reason } = await oracle.ask("--check", `${opening}\nnothing_is_called_like_this = 1\n`)
   const [, list] = /known here are (.*)$/.exec(reason) ?? []
   const expected = [...table.keys.map(({ name }) => name), ...tables.filter(({ name }) => name.startsWith(`${table.name}.`) && !name.slice(table.name.length + 1).includes(".")).map(({ name }) => name.slice(table.name.length + 1))]
@@ -329,13 +338,13 @@ This page is made from the program (\`make reference\`), and a test compares the
 what they are by default, and which values it takes; the words are those of [config/smeuse.toml](../config/smeuse.toml).
 
 - **key, variable**: the name in a file, below the table's header, and the environment variable that sets the same. Items of
-  lists are counted from 0: what stands here is for the first service, the second one's is \`SMEUSE__SERVICES__1__...\`. A whole list
+  lists are counted from 0: what stands here is for the first entry, the second service's is \`SMEUSE__SERVICES__1__...\`. A whole list
   or table is written in TOML: \`SMEUSE__PROXIES__TRUSTED='["10.0.0.0/8"]'\`.
 - **value**: what is taken; anything else ends the start with exit code 64 and a message that names the key. Bounds hold while
   other keys have their defaults. A time is written \`"30s"\`, \`"500ms"\` or \`"1m 30s"\`, sizes are in bytes.
 - **default**: what counts if nobody says otherwise. *none*: off, or as the description says. *required*: no table without it.
-- **change**: when a running gateway takes it on. *SIGHUP*: on this signal; for a path this means the file that lies there. *at
-  once*: it looks by itself. *restart*: at its next start.
+- **change**: when a running gateway takes it on. *at once*: it looks by itself within seconds. *SIGHUP*: on this signal; for a
+  path this means the file that lies there. *restart*: at its next start.
 
 The strongest wins: flags, environment, \`AMQP_URL\` and \`PORT\`, the file, defaults. \`smeuse --print-config\` prints what is in
 force, \`smeuse --check\` says what is wrong with it. [operations.md](operations.md) has what settings are for, and

@@ -15,7 +15,6 @@ const TOKEN = "of-no-use-0123456789abcdef"
 export class Server {
   folder
   #hash
-  #certificate
 
   static async make() {
     const server = new Server()
@@ -24,7 +23,6 @@ export class Server {
     execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=gateway.example", "-keyout", at("key.pem"), "-out", at("certificate.pem")], { stdio: "ignore" })
     const entry = execFileSync(program, ["hash-password", "--user", "alice"], { input: "a password\n" }).toString()
     server.#hash = entry.match(/password = "(.*)"/)[1]
-    server.#certificate = at("certificate.pem")
     await writeFile(at("users.toml"), entry, { mode: 0o600 })
     await writeFile(at("token"), `${TOKEN}\n`, { mode: 0o600 })
     return server
@@ -52,29 +50,47 @@ export class Server {
   /** Resolves if the program takes this fragment of a configuration, or of a users file. */
   async check(fragment) {
     const parsed = parse(fragment)
-    const isUsersFile = "users" in parsed || "tokens" in parsed
-    const text = isUsersFile ? `[[services]]\n[services.login]\nusers = "/etc/smeuse/fragment-users"\n` : whole(fragment)
     const own = await mkdtemp(join(this.folder, "check-"))
-    const users = join(own, "users.toml")
-    if (isUsersFile) await writeFile(users, fragment.replaceAll(/"\$argon2id[^"]*\.\.\."/g, `"${this.#hash}"`), { mode: 0o600 })
     const config = join(own, "smeuse.toml")
-    const here = isUsersFile ? text.replace("/etc/smeuse/fragment-users", users) : await this.files(text)
-    await writeFile(config, here)
-    // A folder that the repository has, such as demo, is where it is.
-    try {
-      await promisify(execFile)(program, ["--check", "--config", config], { cwd: root, env: { PATH: process.env.PATH } })
-    } catch (error) {
-      assert.fail(`${error.stderr}\n${here}`)
+    let texts
+    if ("users" in parsed || "tokens" in parsed) {
+      const users = join(own, "users.toml")
+      await writeFile(users, fragment.replaceAll(/"\$argon2id[^"]*\.\.\."/g, `"${this.#hash}"`), { mode: 0o600 })
+      texts = [`[[services]]\n[services.login]\nusers = "${users}"\n`]
+    } else {
+      texts = await Promise.all(whole(fragment).map((text) => this.files(text)))
     }
+    const reasons = []
+    for (const text of texts) {
+      await writeFile(config, text)
+      try {
+        // A folder that the repository has, such as demo, is where it is.
+        await promisify(execFile)(program, ["--check", "--config", config], { cwd: root, env: { PATH: process.env.PATH } })
+        return
+      } catch (error) {
+        reasons.push(`${error.stderr}\n${text}`)
+      }
+    }
+    assert.fail(reasons.join("\n"))
   }
 }
 
 const SERVICE = "[[services]]\n"
+const APPLICATION = { name: "shop", origin: "http://127.0.0.1:3000" }
 
-/** What a fragment leaves out because its reader has it: the service that a table belongs to. Keys alone are a service's. */
+/**
+ * What a fragment leaves out because its reader has it: the service that a table belongs to, the extension that is tried. Keys
+ * without a table are a service's or an application's, whichever has them.
+ */
 export function whole(fragment) {
-  if (!/^\[/m.test(fragment)) return SERVICE + fragment
+  if (!/^\[/m.test(fragment)) {
+    const own = parse(fragment)
+    const others = Object.entries(APPLICATION).filter(([key]) => !(key in own))
+    return [SERVICE + fragment, `[[web.applications]]\n${others.map(([key, value]) => `${key} = "${value}"\n`).join("")}${fragment}`]
+  }
   const at = fragment.search(/^\[services\./m)
-  if (at < 0 || /^\[\[services\]\]/m.test(fragment)) return fragment
-  return fragment.slice(0, at) + SERVICE + fragment.slice(at)
+  if (at >= 0 && !/^\[\[services\]\]/m.test(fragment)) return [fragment.slice(0, at) + SERVICE + fragment.slice(at)]
+  const tried = (parse(fragment).services ?? []).flatMap(({ trials = [], page_only = [], extensions = [] }) => trials.map(({ extension }) => extension).filter((name) => ![...page_only, ...extensions].includes(name)))
+  if (tried.length > 0) return [fragment.replace(SERVICE, `${SERVICE}page_only = ${JSON.stringify(tried)}\n`)]
+  return [fragment]
 }

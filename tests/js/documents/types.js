@@ -34,7 +34,8 @@ declare module "https://gateway.example/_smeuse/install.mjs" {}
 /** Names that a block uses and its text introduces, such as an element of the page. */
 const TOLD = {
   ask: "(realm: string | undefined) => Promise<string>",
-  render: "(...what: any[]) => void",
+  report: "(...what: any[]) => void",
+  socket: "import('smeuse').WebSocket",
 }
 
 /** Files that do not change: what TypeScript and the packages bring. */
@@ -46,7 +47,7 @@ export function problemsOf(block, beside = {}) {
   const name = join(folder, `block.${{ javascript: "js" }[block.language] ?? block.language}`)
   const around = join(folder, "around.d.ts")
   const usesWebSocket = /(?<!globalThis\.)\bWebSocket(?:\.|\(| = )/.test(block.text) && !/import \{[^}]*\bWebSocket\b[^}]*\}/.test(block.text)
-  const told = Object.keys(TOLD).filter((word) => new RegExp(`\\b${word}\\(`).test(block.text))
+  const told = Object.keys(TOLD).filter((word) => new RegExp(`^\\s*${word}\\.|\\b${word}\\(`, "m").test(block.text) && !new RegExp(`\\b(?:const|let|function) ${word}\\b`).test(block.text))
   // After the script tag the global WebSocket is the library's.
   const text = `${usesWebSocket ? 'import { WebSocket } from "smeuse"; ' : ""}${told.length ? `import { ${told} } from "told"; ` : ""}${block.text}\nexport {}\n`
   const declared = `${AROUND}declare module "told" { ${told.map((word) => `export const ${word}: ${TOLD[word]}`).join("; ")} }\n`
