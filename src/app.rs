@@ -1,6 +1,7 @@
 //! Builds the stages from their configs, hands out the metrics registry and the drain, and waits for
 //! the end.
 
+mod private;
 mod watch;
 
 use std::fmt;
@@ -29,9 +30,6 @@ use self::watch::WatchedFile;
 use crate::admin;
 use crate::admin::hosts::Hosts;
 use crate::admin::keys::Keys;
-use crate::admin::live;
-use crate::admin::live::socket::Places;
-use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
 use crate::control;
@@ -62,7 +60,6 @@ use crate::upstream::shared;
 use crate::upstream::shared::Kinds;
 use crate::upstream::shared::Shared;
 use crate::upstream::Brokers;
-use crate::upstream::Readiness;
 use crate::upstream::Upstream;
 use crate::web;
 use crate::web::applications;
@@ -370,24 +367,7 @@ async fn serve(
             web::pages(application, &pages, library.as_ref(), &applications);
         }),
     };
-    let readiness =
-        |(name, upstream): &(String, Upstream)| (name.clone(), Readiness::new(upstream.clone()));
-    let admin = Admin {
-        registry: parts.registry.clone(),
-        process: parts.process.clone(),
-        sessions: Arc::clone(&parts.gate.sessions),
-        drain: parts.drain.clone(),
-        services: parts.upstreams.iter().map(readiness).collect(),
-        brokers: parts.brokers.clone(),
-        ready_while_blocked: settings.admin.ready_while_blocked,
-        draining: parts.draining.clone(),
-        keys: Arc::clone(&parts.keys),
-        hosts: parts.hosts.clone(),
-        metrics: parts.admin_metrics.clone(),
-        places: Places::new(parts.admin_metrics.viewers()),
-        hub: admin::live_view(live_source(&parts), &parts.keys, &parts.admin_metrics),
-        cookie: admin::cookie_name(private_address.port()),
-    };
+    let admin = private::admin(&parts, &settings, private_address);
     let public = listener.serve(public, settings.listen.workers)?;
     let private = admin.serve(private)?;
     let control = parts.control.start(Arc::clone(&parts.gate.sessions) as _)?;
@@ -424,26 +404,6 @@ async fn serve(
         handle.stop(false).await;
     }
     Ok(())
-}
-
-/// Where the operator's live view reads.
-fn live_source(parts: &Parts) -> live::Source {
-    let gate = &parts.gate;
-    let kind = |backend: &Backend| match backend {
-        Backend::Amqp(_) => "dedicated",
-        Backend::Shared(_) => "shared",
-        Backend::Echo => "echo",
-    };
-    let services = gate.names.iter().zip(&gate.backends);
-    live::Source {
-        registry: parts.registry.clone(),
-        sessions: Arc::clone(&gate.sessions),
-        brokers: parts.brokers.clone(),
-        services: services
-            .map(|(name, backend)| (name.to_string(), kind(backend)))
-            .collect(),
-        drain: parts.drain.clone(),
-    }
 }
 
 /// Waits for every session to end by the plan of the drain; false if a second signal cuts it short.
