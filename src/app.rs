@@ -1,14 +1,18 @@
 //! Builds the stages from their configs, hands out the metrics registry and the drain, and waits for
 //! the end.
 
+mod watch;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::thread;
 
+use arc_swap::ArcSwap;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
 use prometheus::Opts;
@@ -21,6 +25,12 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use self::watch::WatchedFile;
+use crate::admin;
+use crate::admin::hosts::Hosts;
+use crate::admin::keys::Keys;
+use crate::admin::live;
+use crate::admin::live::socket::Places;
 use crate::admin::Admin;
 use crate::config::ConfigError;
 use crate::config::Settings;
@@ -32,6 +42,7 @@ use crate::downstream::gate::Backend;
 use crate::downstream::gate::OncePerSecond;
 use crate::downstream::listener::Listener;
 use crate::downstream::tls::CertificateStore;
+use crate::downstream::trials;
 use crate::downstream::Gate;
 use crate::downstream::Sessions;
 use crate::drain;
@@ -48,6 +59,7 @@ use crate::relay::tenant;
 use crate::upstream;
 use crate::upstream::config::Connections;
 use crate::upstream::shared;
+use crate::upstream::shared::Kinds;
 use crate::upstream::shared::Shared;
 use crate::upstream::Brokers;
 use crate::upstream::Readiness;
@@ -83,8 +95,9 @@ pub enum StartError {
 
 /// Runs the gateway until a signal ends it.
 ///
-/// SIGTERM and SIGINT drain it, the second one ends it at once; SIGHUP reads TLS files, users and the
-/// log level again, the latter through `on_reload`.
+/// SIGTERM and SIGINT drain it, the second one ends it at once; SIGHUP reads TLS files, users, the
+/// log level and what services say of extensions again, the last two through `on_reload`. The latter is
+/// also taken over when the `file` of the settings changes.
 ///
 /// # Errors
 ///
@@ -93,15 +106,20 @@ pub fn run(
     settings: Settings,
     extensions: Vec<Arc<dyn Extension>>,
     on_reload: impl Fn() -> Result<Settings, ConfigError> + Send + 'static,
+    file: Option<PathBuf>,
     log: logging::Handle,
 ) -> Result<(), StartError> {
     let parts = Parts::build(&settings, extensions)?;
-    actix_rt::System::new().block_on(serve(settings, parts, on_reload, log))
+    actix_rt::System::new().block_on(serve(settings, parts, on_reload, file, log))
 }
 
 /// Everything that is built before the first socket is opened.
 struct Parts {
     registry: Registry,
+    process: Registry,
+    admin_metrics: admin::Metrics,
+    keys: Arc<Keys>,
+    hosts: Hosts,
     gate: Arc<Gate>,
     drain: drain::Watch,
     certificates: Option<Arc<CertificateStore>>,
@@ -109,6 +127,7 @@ struct Parts {
     brokers: Brokers,
     control: Control,
     draining: IntGauge,
+    expiries: IntGaugeVec,
     library: Option<Library>,
     applications: Applications,
 }
@@ -116,7 +135,19 @@ struct Parts {
 impl Parts {
     fn build(settings: &Settings, extensions: Vec<Arc<dyn Extension>>) -> Result<Self, StartError> {
         let registry = Registry::new();
-        let draining = register_process(&registry)?;
+        let (draining, process) = register_process(&registry, settings)?;
+        let expiries = IntGaugeVec::new(
+            Opts::new(
+                "smeuse_certificate_expiry_timestamp_seconds",
+                "When a certificate that the gateway shows expires, in seconds since 1970, by the key of its file.",
+            ),
+            &["certificate"],
+        )?;
+        registry.register(Box::new(expiries.clone()))?;
+        let admin_metrics = admin::Metrics::register(&registry)?;
+        let keys = Keys::load(&settings.admin).map_err(StartError::Configuration)?;
+        let hosts = Hosts::new(&settings.admin.hosts)
+            .map_err(|text| StartError::Configuration(format!("admin.hosts: {text}")))?;
         let names = settings
             .services
             .iter()
@@ -129,9 +160,15 @@ impl Parts {
         let metrics = downstream::Metrics::register(&registry, names)?.telling(events.clone());
         let handshakes = handshake::Metrics::register(&registry)?;
         let catalogue = Catalogue::new(extensions, pipeline::Metrics::register(&registry)?);
+        let page_only = settings.services.iter();
+        let page_only = page_only.flat_map(|service| &service.page_only);
+        catalogue.declare_page_only(page_only.map(String::as_str));
+        let trials = trials::Metrics::register(&registry)?;
+        trials.expect(&settings.services);
         let logins = logins(settings, &handshakes)?;
         let relays = relay::Metrics::register(&registry)?;
         let shared_metrics = shared::Metrics::register(&registry)?;
+        let kinds = Kinds::default();
         let certificates = match &settings.listen.tls {
             Some(tls) => Some(
                 CertificateStore::load(tls)
@@ -151,7 +188,14 @@ impl Parts {
                             StartError::Configuration(format!("services.{name}.upstream.{text}"))
                         })?;
                     upstreams.push((service.name.clone(), upstream.clone()));
-                    relay_to(service, settings, upstream, &relays, &shared_metrics)?
+                    relay_to(
+                        service,
+                        settings,
+                        upstream,
+                        &kinds,
+                        &relays,
+                        &shared_metrics,
+                    )?
                 }
             };
             backends.push(backend);
@@ -162,7 +206,9 @@ impl Parts {
                 &settings.services,
                 settings.websocket.message_before_login_bytes,
             );
-            Some(library.map_err(StartError::Configuration)?)
+            let library = library.map_err(StartError::Configuration)?;
+            library.register(&registry)?;
+            Some(library)
         } else {
             None
         };
@@ -177,7 +223,8 @@ impl Parts {
         let applications = applications.map_err(StartError::Configuration)?;
         let name = |service: &handshake::Service| Arc::from(service.name.as_str());
         let gate = Arc::new(Gate {
-            services: settings.services.clone(),
+            services: ArcSwap::from_pointee(settings.services.clone()),
+            trials,
             names: settings.services.iter().map(name).collect(),
             backends,
             logins,
@@ -193,8 +240,12 @@ impl Parts {
             handshakes,
             unheard: OncePerSecond::default(),
         });
-        Ok(Self {
+        let parts = Self {
             registry,
+            process,
+            admin_metrics,
+            keys: Arc::new(keys),
+            hosts,
             gate,
             drain,
             certificates,
@@ -202,9 +253,32 @@ impl Parts {
             brokers,
             control,
             draining,
+            expiries,
             library,
             applications,
-        })
+        };
+        parts.show_expiries();
+        Ok(parts)
+    }
+
+    /// Tells the metrics when the certificates expire that are in force now.
+    fn show_expiries(&self) {
+        let show = |key: &str, expiry: Option<i64>| {
+            if let Some(expiry) = expiry {
+                self.expiries.with_label_values(&[key]).set(expiry);
+            }
+        };
+        let listen = self.certificates.as_ref();
+        show("listen.tls", listen.and_then(|store| store.expiry()));
+        for (name, upstream) in &self.upstreams {
+            let key = format!("services.{name}.upstream.tls");
+            show(&key, upstream.certificate_expiry());
+        }
+        let control = self.control.upstream();
+        show(
+            "control.tls",
+            control.and_then(Upstream::certificate_expiry),
+        );
     }
 }
 
@@ -213,6 +287,7 @@ fn relay_to(
     service: &handshake::Service,
     settings: &Settings,
     upstream: Upstream,
+    kinds: &Kinds,
     metrics: &relay::Metrics,
     shared_metrics: &shared::Metrics,
 ) -> Result<Backend, StartError> {
@@ -230,7 +305,13 @@ fn relay_to(
         0 => thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let shared = Shared::new(upstream, &service.upstream, workers, shared_metrics.clone());
+    let shared = Shared::new(
+        upstream,
+        &service.upstream,
+        workers,
+        kinds,
+        shared_metrics.clone(),
+    );
     let shared = shared.map_err(|text| {
         let name = &service.name;
         StartError::Configuration(format!("services.{name}.upstream.{text}"))
@@ -270,8 +351,10 @@ async fn serve(
     settings: Settings,
     parts: Parts,
     on_reload: impl Fn() -> Result<Settings, ConfigError>,
+    file: Option<PathBuf>,
     log: logging::Handle,
 ) -> Result<(), StartError> {
+    let mut file = WatchedFile::new(file);
     let mut signals = Signals::new()?;
     let public = listen("listen.address", settings.listen.address)?;
     let private = listen("admin.address", settings.admin.address)?;
@@ -291,12 +374,19 @@ async fn serve(
         |(name, upstream): &(String, Upstream)| (name.clone(), Readiness::new(upstream.clone()));
     let admin = Admin {
         registry: parts.registry.clone(),
+        process: parts.process.clone(),
         sessions: Arc::clone(&parts.gate.sessions),
         drain: parts.drain.clone(),
         services: parts.upstreams.iter().map(readiness).collect(),
         brokers: parts.brokers.clone(),
         ready_while_blocked: settings.admin.ready_while_blocked,
         draining: parts.draining.clone(),
+        keys: Arc::clone(&parts.keys),
+        hosts: parts.hosts.clone(),
+        metrics: parts.admin_metrics.clone(),
+        places: Places::new(parts.admin_metrics.viewers()),
+        hub: admin::live_view(live_source(&parts), &parts.keys, &parts.admin_metrics),
+        cookie: admin::cookie_name(private_address.port()),
     };
     let public = listener.serve(public, settings.listen.workers)?;
     let private = admin.serve(private)?;
@@ -310,8 +400,22 @@ async fn serve(
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    while let Order::Reload = signals.next().await {
-        reload(&parts, &on_reload, &log);
+    if let Some(library) = parts.library.clone().filter(Library::has_folder) {
+        actix_rt::spawn(watch::look_at_modules(library));
+    }
+    loop {
+        tokio::select! {
+            order = signals.next() => match order {
+                Order::Reload => reload(&parts, &on_reload, &log),
+                Order::Finish => break,
+            },
+            () = file.changed() => {
+                let taken = on_reload().and_then(|settings| watch::take_over(&parts, &settings));
+                if let Err(failure) = taken {
+                    error!(detail = %failure, "the configuration file has changed and cannot be used, the old settings stay");
+                }
+            }
+        }
     }
     if drain(&parts, &mut signals).await {
         control.finish().await;
@@ -320,6 +424,26 @@ async fn serve(
         handle.stop(false).await;
     }
     Ok(())
+}
+
+/// Where the operator's live view reads.
+fn live_source(parts: &Parts) -> live::Source {
+    let gate = &parts.gate;
+    let kind = |backend: &Backend| match backend {
+        Backend::Amqp(_) => "dedicated",
+        Backend::Shared(_) => "shared",
+        Backend::Echo => "echo",
+    };
+    let services = gate.names.iter().zip(&gate.backends);
+    live::Source {
+        registry: parts.registry.clone(),
+        sessions: Arc::clone(&gate.sessions),
+        brokers: parts.brokers.clone(),
+        services: services
+            .map(|(name, backend)| (name.to_string(), kind(backend)))
+            .collect(),
+        drain: parts.drain.clone(),
+    }
 }
 
 /// Waits for every session to end by the plan of the drain; false if a second signal cuts it short.
@@ -353,7 +477,11 @@ fn reload(
 ) {
     let mut failures = Vec::new();
     match on_reload() {
-        Ok(settings) => failures.extend(log.reload(&settings.log.level).err()),
+        Ok(settings) => {
+            failures.extend(log.reload(&settings.log.level).err());
+            let taken = watch::take_over(parts, &settings);
+            failures.extend(taken.err().map(|error| error.to_string()));
+        }
         Err(error) => failures.push(error.to_string()),
     }
     if let Some(certificates) = &parts.certificates {
@@ -369,6 +497,8 @@ fn reload(
         let failure = login.as_ref().and_then(|login| login.reload().err());
         failures.extend(failure.map(|text| format!("services.{name}.login.{text}")));
     }
+    parts.show_expiries();
+    failures.extend(parts.keys.reload().err());
     for failure in &failures {
         error!(detail = %failure, "reload failed, the old setting stays");
     }
@@ -404,18 +534,25 @@ fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartE
     })
 }
 
-fn register_process(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
+fn register_process(
+    registry: &Registry,
+    settings: &Settings,
+) -> Result<(IntGauge, Registry), prometheus::Error> {
     let build = IntGaugeVec::new(
         Opts::new("smeuse_build_info", "Always 1; the version is the label."),
         &["version"],
     )?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     let draining = IntGauge::new("smeuse_draining", "1 while the gateway is shutting down.")?;
+    let limit = IntGauge::new("smeuse_sessions_limit", "The setting limits.sessions.")?;
+    limit.set(i64::try_from(settings.limits.sessions.get()).unwrap_or(i64::MAX));
     registry.register(Box::new(build))?;
+    registry.register(Box::new(limit))?;
     registry.register(Box::new(draining.clone()))?;
-    let process = prometheus::process_collector::ProcessCollector::for_self();
-    registry.register(Box::new(process))?;
-    Ok(draining)
+    let process = Registry::new();
+    let collector = prometheus::process_collector::ProcessCollector::for_self();
+    process.register(Box::new(collector))?;
+    Ok((draining, process))
 }
 
 /// What a signal asks for.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::Subcommand;
+use clap::ValueEnum;
 
 /// Puts browsers on RabbitMQ: an AMQP-over-WebSocket gateway.
 ///
@@ -33,9 +34,30 @@ pub struct Arguments {
     /// Print the effective configuration as TOML, secrets masked, and exit
     #[arg(long)]
     pub print_config: bool,
+    /// Ask the gateway that runs with this configuration whether it is alive, or with =ready whether it takes sessions;
+    /// print one line, and exit with 0 if so, else with 1
+    #[arg(
+        long,
+        value_name = "alive|ready",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "alive",
+        hide_possible_values = true,
+        conflicts_with_all = ["check", "print_config"]
+    )]
+    pub health: Option<Health>,
     /// What to do instead of running the gateway.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What a health check wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Health {
+    /// Whether the process lives: if not, start another.
+    Alive,
+    /// Whether new sessions would work: if not, send them elsewhere.
+    Ready,
 }
 
 /// What the program can do besides being a gateway.
@@ -84,9 +106,31 @@ mod tests {
             log: Some("debug".to_owned()),
             check: true,
             print_config: false,
+            health: None,
             command: None,
         };
         assert_eq!(arguments, expected);
+    }
+
+    #[test]
+    fn a_health_check_asks_one_of_two_things() {
+        let parse = |words: &[&str]| Arguments::try_parse_from([&["smeuse"], words].concat());
+        let health = |words: &[&str]| parse(words).expect("it is understood").health;
+        assert_eq!(health(&[]), None);
+        assert_eq!(health(&["--health"]), Some(Health::Alive));
+        assert_eq!(health(&["--health=alive"]), Some(Health::Alive));
+        assert_eq!(
+            health(&["--config=a.toml", "--health=ready"]),
+            Some(Health::Ready)
+        );
+        for wrong in [
+            &["--health=well"][..],
+            &["--health", "ready"],
+            &["--health", "--check"],
+            &["--health", "--print-config"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

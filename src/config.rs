@@ -2,6 +2,8 @@
 //! file, environment and flags, and a `Settings` that was loaded is valid.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
 
 use ::config::Value;
 use serde::Deserialize;
@@ -77,7 +79,7 @@ impl Settings {
     /// none.
     ///
     /// The files that the settings name are tried as well, except for
-    /// `--print-config`: TLS certificates and keys, the folder that is served.
+    /// `--print-config` and `--health`: TLS certificates and keys, the folder that is served.
     ///
     /// # Errors
     ///
@@ -87,6 +89,32 @@ impl Settings {
         arguments: &Arguments,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        // The settings of another machine can be printed here, and a health check uses none of the files.
+        let looks_at_files = !arguments.print_config && arguments.health.is_none();
+        Self::read(arguments, variables, |settings| {
+            let files = || named_files::problem(settings);
+            let modules = || named_files::module_problem(settings);
+            looks_at_files.then(|| files().or_else(modules)).flatten()
+        })
+    }
+
+    /// Reads the settings of a gateway that runs. Modules for pages may be just being written, so they are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_again(
+        arguments: &Arguments,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::read(arguments, variables, named_files::problem)
+    }
+
+    fn read(
+        arguments: &Arguments,
+        variables: impl Iterator<Item = (String, String)>,
+        problem_of_files: impl Fn(&Self) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let shape = contract::shape()?;
         let mut root = contract::defaults()?;
         if let Some(settings) = file::read(arguments.config.as_deref(), &shape)? {
@@ -95,41 +123,75 @@ impl Settings {
         environment::apply(&mut root, variables, &shape)?;
         apply_flags(&mut root, arguments)?;
         let settings: Self = tree::deserialize(&root, &shape)?;
-        let mut problem = settings.problem();
-        // The settings of another machine can be printed here.
-        if problem.is_none() && !arguments.print_config {
-            problem = named_files::problem(&settings);
-        }
-        match problem {
+        let problem = settings.problem();
+        match problem.or_else(|| problem_of_files(&settings)) {
             Some(text) => Err(tree::blame(&root, &text)),
             None => Ok(settings),
         }
     }
 
-    /// Checks that every extension a service names is one of these.
+    /// Checks that every extension a service names is one of these, or declared to be a page's alone.
     ///
     /// # Errors
     ///
     /// The first that is not.
     pub fn check_extensions(&self, known: &[&str]) -> Result<(), ConfigError> {
-        let is_fit =
-            |name: &&&str| matches!(parse_tokens([**name]).as_deref(), Ok([_])) && **name != OTHER;
-        if let Some(name) = known.iter().find(|name| !is_fit(name)) {
-            let reason = format!("{name:?} cannot be the name of an extension");
-            return Err(ConfigError::new(None, None, reason));
+        let error = |key, reason| Err(ConfigError::new(None, key, reason));
+        if let Some(name) = known.iter().find(|name| !is_extension_name(name)) {
+            return error(None, format!("{name:?} cannot be the name of an extension"));
         }
         for service in &self.services {
             let unknown = |name: &&String| !known.contains(&name.as_str());
             if let Some(name) = service.extensions.iter().find(unknown) {
                 let key = format!("services.{}.extensions", service.name);
+                let known = known.join(", ");
                 let reason = format!(
-                    "{name:?} is not an extension of this gateway, which has {}",
-                    known.join(", ")
+                    "{name:?} is not an extension of this gateway, which has {known}; one that is a page's alone stands in page_only"
                 );
-                return Err(ConfigError::new(None, Some(key), reason));
+                return error(Some(key), reason);
+            }
+            let key = format!("services.{}.page_only", service.name);
+            for name in &service.page_only {
+                if known.contains(&name.as_str()) {
+                    let reason = format!(
+                        "{name:?} is an extension of this gateway, so it stands in extensions"
+                    );
+                    return error(Some(key), reason);
+                }
+                if !is_extension_name(name) {
+                    let reason = format!("{name:?} cannot be the name of an extension");
+                    return error(Some(key), reason);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The services `current` with what these settings say of their extensions.
+    ///
+    /// # Errors
+    ///
+    /// What does not go together, or an extension that is not among the `known`.
+    pub fn extensions_for(
+        &self,
+        current: &[Service],
+        known: &[&str],
+    ) -> Result<Vec<Service>, ConfigError> {
+        let renewed = |service: &Service| {
+            let mut named = self.services.iter();
+            match named.find(|newer| newer.name == service.name) {
+                Some(newer) => service.with_extensions_of(newer),
+                None => service.clone(),
+            }
+        };
+        let merged = Self {
+            services: current.iter().map(renewed).collect(),
+            ..self.clone()
+        };
+        handshake::config::validate_services(&merged.services)
+            .map_err(|text| ConfigError::from_text(None, &text))?;
+        merged.check_extensions(known)?;
+        Ok(merged.services)
     }
 
     /// Writes the settings as a configuration file, secrets masked.
@@ -145,6 +207,7 @@ impl Settings {
     fn problem(&self) -> Option<String> {
         let tables = [
             ("listen.", self.listen.validate()),
+            ("admin.", self.admin.validate()),
             ("web.", self.web.validate()),
             ("log.", self.log.validate()),
             ("drain.", self.drain.validate()),
@@ -172,6 +235,11 @@ impl Settings {
             ));
         }
         None
+    }
+
+    /// The file that the settings are read from; none if there is none.
+    pub fn file(arguments: &Arguments) -> Option<PathBuf> {
+        file::path(arguments.config.as_deref()).map(Path::to_owned)
     }
 
     fn amqp_services(&self) -> impl Iterator<Item = &Service> {
@@ -217,6 +285,11 @@ fn apply_flags(root: &mut Value, arguments: &Arguments) -> Result<(), ConfigErro
         tree::set_upstreams(root, "flag --upstream", uri, tree::Which::All);
     }
     Ok(())
+}
+
+/// Whether an extension can have this name, in headers and in metrics.
+fn is_extension_name(name: &str) -> bool {
+    matches!(parse_tokens([name]).as_deref(), Ok([token]) if token == name) && name != OTHER
 }
 
 /// Whether two listeners cannot exist at the same time.

@@ -11,10 +11,12 @@ use clap::Parser;
 
 use crate::app;
 use crate::cli::Arguments;
+use crate::cli::Health;
 use crate::commands;
 use crate::config;
 use crate::config::ConfigError;
 use crate::config::Settings;
+use crate::health;
 use crate::logging;
 use crate::pipeline::catalogue;
 use crate::pipeline::link::Extension;
@@ -94,6 +96,9 @@ impl Gateway {
                 Err(error) => fail(&error, WRONG_CONFIGURATION),
             };
         }
+        if let Some(what) = arguments.health {
+            return ask_health(&arguments, what);
+        }
         match self.configure(&arguments) {
             Ok(Some(settings)) => self.run(arguments, settings),
             Ok(None) => ExitCode::SUCCESS,
@@ -122,12 +127,33 @@ impl Gateway {
             Ok(log) => log,
             Err(error) => return fail(&error, FAILED_START),
         };
-        let on_reload = move || Settings::load(&arguments, config::variables());
-        match app::run(settings, self.extensions, on_reload, log) {
+        let file = Settings::file(&arguments);
+        let on_reload = move || Settings::load_again(&arguments, config::variables());
+        match app::run(settings, self.extensions, on_reload, file, log) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, FAILED_START),
         }
     }
+}
+
+/// A health check's exit code is 0 or 1, whatever the reason: container engines keep others for themselves.
+fn ask_health(arguments: &Arguments, what: Health) -> ExitCode {
+    let answer = Settings::load(arguments, config::variables())
+        .map_err(|error| error.to_string())
+        .and_then(|settings| {
+            let times = settings
+                .services
+                .iter()
+                .map(|service| service.upstream.connect_deadline);
+            let longest = times.max().unwrap_or_default();
+            health::ask(settings.admin.address, what, longest)
+        });
+    let (line, code) = match answer {
+        Ok(line) => (line, ExitCode::SUCCESS),
+        Err(line) => (line, ExitCode::from(UNHEALTHY)),
+    };
+    let _ = writeln!(io::stdout(), "{line}");
+    code
 }
 
 fn fail(error: &dyn Display, code: u8) -> ExitCode {
@@ -135,6 +161,7 @@ fn fail(error: &dyn Display, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+const UNHEALTHY: u8 = 1;
 const FAILED_START: u8 = 1;
 /// `EX_USAGE` of `sysexits.h`: starting it again does not help.
 const WRONG_CONFIGURATION: u8 = 64;

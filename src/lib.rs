@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod app;
 pub mod config;
 pub mod commands;
+pub mod health;
 pub mod cli;
 pub mod logging;
 pub mod admin;

@@ -342,7 +342,26 @@
 
   // src/catalogue.js
   var known = new Map([idleTimeout, pingPong, sequence].map((extension) => [extension.name, extension]));
-  var find = (name) => known.get(name);
+  var delivered = /* @__PURE__ */ new Map();
+  var find = (name) => known.get(name) ?? delivered.get(name)?.extension;
+  var isOwn = (name) => known.has(name);
+  var deliveredAs = (name) => delivered.get(name)?.integrity;
+  function deliver(extension, integrity) {
+    check(extension);
+    delivered.set(extension.name, { extension, integrity });
+  }
+  function check(extension) {
+    if (!isToken(extension?.name ?? "")) throw new TypeError("an extension has a name, which is a token");
+    if (typeof extension.agree !== "function") throw new TypeError(`the extension ${extension.name} has no agree(params, context)`);
+    for (const callback of ["offer", "fromServer", "toServer", "received", "ended"]) {
+      if (!["function", "undefined"].includes(typeof extension[callback])) {
+        throw new TypeError(`${callback} of the extension ${extension.name} is not a function`);
+      }
+    }
+    if (!["boolean", "undefined"].includes(typeof extension.showsSignsOfLife)) {
+      throw new TypeError(`showsSignsOfLife of the extension ${extension.name} is true or false`);
+    }
+  }
   var extensions = Object.freeze({
     /**
      * Makes an extension known. Its callbacks are described in types/index.d.ts and in README.md.
@@ -350,17 +369,8 @@
      * @throws {TypeError} if it is not one, or its name is taken
      */
     register(extension) {
-      if (!isToken(extension?.name ?? "")) throw new TypeError("an extension has a name, which is a token");
-      if (known.has(extension.name)) throw new TypeError(`an extension ${extension.name} is known already`);
-      if (typeof extension.agree !== "function") throw new TypeError(`the extension ${extension.name} has no agree(params, context)`);
-      for (const callback of ["offer", "fromServer", "toServer", "received", "ended"]) {
-        if (!["function", "undefined"].includes(typeof extension[callback])) {
-          throw new TypeError(`${callback} of the extension ${extension.name} is not a function`);
-        }
-      }
-      if (!["boolean", "undefined"].includes(typeof extension.showsSignsOfLife)) {
-        throw new TypeError(`showsSignsOfLife of the extension ${extension.name} is true or false`);
-      }
+      check(extension);
+      if (find(extension.name) !== void 0) throw new TypeError(`an extension ${extension.name} is known already`);
       known.set(extension.name, extension);
     },
     /**
@@ -368,12 +378,12 @@
      * @param {string} name
      * @returns {boolean} whether there was one
      */
-    unregister: (name) => known.delete(name),
+    unregister: (name) => [known.delete(name), delivered.delete(name)].includes(true),
     /**
      * The names of all that are known.
      * @returns {string[]}
      */
-    names: () => [...known.keys()]
+    names: () => [.../* @__PURE__ */ new Set([...known.keys(), ...delivered.keys()])]
   });
 
   // src/hosts.js
@@ -393,6 +403,22 @@
       }
     }
     throw new TypeError("a login host is host or host:port");
+  }
+
+  // src/policy.js
+  function watchPolicy() {
+    const forbidden = /* @__PURE__ */ new Set();
+    const note = ({ disposition, effectiveDirective, blockedURI }) => {
+      if (disposition !== "report" && /^script-src/.test(effectiveDirective)) forbidden.add(blockedURI);
+    };
+    globalThis.addEventListener?.("securitypolicyviolation", note);
+    return {
+      async forbids(address) {
+        await new Promise((resolve) => setTimeout(resolve));
+        return forbidden.has(address);
+      },
+      stop: () => globalThis.removeEventListener?.("securitypolicyviolation", note)
+    };
   }
 
   // src/reading.js
@@ -417,26 +443,71 @@
   // src/modules.js
   var MAX_MODULE_BYTES = 1024 * 1024;
   var INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/;
-  async function importExtension({ name, module, integrity }, base, timeout) {
+  var imports = /* @__PURE__ */ new Map();
+  function importExtension(source, base, timeout) {
+    const key = `${source.name} ${source.integrity}`;
+    if (!imports.has(key)) imports.set(key, bring(source, base, timeout).finally(() => imports.delete(key)));
+    return imports.get(key);
+  }
+  async function bring({ name, module, integrity }, base, timeout) {
+    if (integrity !== void 0 && deliveredAs(name) === integrity) return;
+    const deadline = AbortSignal.timeout(timeout);
     try {
       if (!INTEGRITY.test(integrity ?? "")) throw new TypeError("config.json gives no integrity for it");
-      const response = await fetch(new URL(module, base), { integrity, signal: AbortSignal.timeout(timeout) });
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      const { default: extension } = await importText(await readText(response, MAX_MODULE_BYTES));
+      const url2 = new URL(module, base);
+      const text = await fetchChecked(url2, integrity, deadline);
+      const { default: extension } = await before(deadline, importText(text, url2));
       if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`);
-      if (find(name) === void 0) extensions.register(extension);
+      deliver(extension, integrity);
     } catch (error) {
-      throw new Error(`the extension ${name} cannot be loaded: ${error.message}`);
+      const reason = deadline.aborted ? `it was not there within ${timeout} ms` : error?.message ?? error;
+      throw new Error(`the extension ${name} cannot be loaded: ${reason}`);
     }
   }
-  async function importText(text) {
-    if (globalThis.process?.versions?.node) return import(`data:text/javascript,${encodeURIComponent(text)}`);
-    const url2 = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  async function fetchChecked(url2, integrity, signal) {
+    let response;
     try {
-      return await import(url2);
-    } finally {
-      URL.revokeObjectURL(url2);
+      response = await fetch(url2, { integrity, signal });
+    } catch (error) {
+      const found2 = await fetch(url2, { method: "HEAD", signal }).catch(() => void 0);
+      if (found2 === void 0) throw error;
+      throw new Error(found2.ok ? "what is there is not what config.json names (integrity)" : `status ${found2.status}`);
     }
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return readText(response, MAX_MODULE_BYTES);
+  }
+  async function importText(text, url2) {
+    if (globalThis.process?.versions?.node) return import(`data:text/javascript,${encodeURIComponent(text)}`);
+    const policy = watchPolicy();
+    const blob = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    try {
+      return await import(blob);
+    } catch (error) {
+      if (!await policy.forbids("blob")) throw error;
+    } finally {
+      URL.revokeObjectURL(blob);
+      policy.stop();
+    }
+    return importPath(url2);
+  }
+  async function importPath({ href }) {
+    const policy = watchPolicy();
+    try {
+      return await import(href);
+    } catch (error) {
+      if (!await policy.forbids(href)) throw error;
+      throw new Error(
+        "the page's content security policy forbids it: script-src needs a nonce at the library's script, the gateway, or blob:"
+      );
+    } finally {
+      policy.stop();
+    }
+  }
+  function before(signal, promise) {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      promise.then(resolve, reject);
+    });
   }
 
   // src/options.js
@@ -478,6 +549,8 @@
   // src/configuration.js
   var HANDSHAKE_TIMEOUT = 5e3;
   var LOADING_TIMEOUT = 5e3;
+  var CHECK_INTERVAL = 2e3;
+  var CHECK_TIMEOUT = 1e3;
   var MAX_CONFIG_BYTES = 1024 * 1024;
   var DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazing-ping-pong" }];
   var PLAIN = Object.freeze({ isExtended: false });
@@ -487,8 +560,14 @@
     #login = null;
     /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
     #configURL = void 0;
-    /** The endpoints by path, or the promise of them; null if there are none yet. */
-    #endpoints = null;
+    /** What config.json said last: its text and the endpoints by path; null if there is none yet. */
+    #latest = null;
+    /** The promise of endpoints while config.json is being asked for, or null. */
+    #loading = null;
+    /** When it was asked for. */
+    #askedAt = -Infinity;
+    /** Modules that could not be loaded, by name and hash, and that config.json was asked for again because of. */
+    #broken = /* @__PURE__ */ new Set();
     /**
      * By origin and path, whether the extended handshake is spoken there, as far as sockets without a gateway have found
      * out. Once true, always true: a gateway that is overloaded is one, too. One origin may have servers of both kinds.
@@ -512,7 +591,8 @@
       this.#options = { ...this.#options, ...parsed };
       if (gateway === void 0) return;
       this.#configURL = configURL;
-      this.#endpoints = null;
+      this.#latest = null;
+      this.#loading = null;
       if (configURL !== null) this.#load();
     }
     /**
@@ -539,10 +619,9 @@
     }
     async #routeThroughGateway(url2, own, asked) {
       const base = this.#configURL;
-      const loading = this.#load();
       let endpoints;
       try {
-        endpoints = await loading;
+        endpoints = await this.#load();
       } catch (error) {
         const isWanted = own.extensions?.length > 0 && asked.fallback === void 0;
         if (asked.fallback === "error" || isWanted) throw new Error(`${base} cannot be used: ${error.message}`);
@@ -551,30 +630,73 @@
       }
       const endpoint = endpoints.get(url2.pathname);
       if (endpoint === void 0) return PLAIN;
-      try {
-        await importMissing(asked.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base);
-      } catch (error) {
-        if (this.#endpoints === loading) this.#endpoints = null;
-        throw error;
-      }
-      return extendedRoute(asked, endpoint);
+      const missing = await this.#importMissing(asked.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base);
+      return extendedRoute(asked, endpoint, missing);
     }
-    /** The endpoints; loaded once, and again by the next socket after a failure. */
+    /**
+     * Imports those extensions that are asked for and that config.json has a module for, in the version that it names.
+     * @returns {Promise<{ extension: string, reason: string }[]>} those that cannot be had and are not required
+     * @throws {Error} if one that is required cannot be had
+     */
+    async #importMissing(requested, configured, base) {
+      const missing = [];
+      const imports2 = requested.map(async ({ name, required }) => {
+        const source = configured.find((entry) => entry.name === name);
+        if (source?.module === void 0 || isOwn(name)) return;
+        try {
+          await importExtension(source, base, LOADING_TIMEOUT);
+        } catch (error) {
+          this.#distrust(source);
+          if (required !== false) throw error;
+          console.warn(`smeuse: the connection goes on without an extension: ${error.message}`);
+          missing.push({ extension: name, reason: error.message });
+        }
+      });
+      await Promise.all(imports2);
+      return missing;
+    }
+    /** The gateway may have a newer module than config.json was told of, so the next socket asks; once for each module. */
+    #distrust({ name, integrity }) {
+      const module = `${name} ${integrity}`;
+      if (this.#broken.has(module)) return;
+      this.#broken.add(module);
+      this.#askedAt = -Infinity;
+    }
+    /** The endpoints: what config.json said last, unless it is time to ask again, or was not there the last time. */
     #load() {
-      const base = this.#configURL;
-      this.#endpoints ??= loadEndpoints(base).catch((error) => {
-        if (this.#configURL === base) this.#endpoints = null;
-        throw error;
+      if (this.#loading !== null) return this.#loading;
+      const [base, latest] = [this.#configURL, this.#latest];
+      if (latest !== null && performance.now() - this.#askedAt < CHECK_INTERVAL) return latest.endpoints;
+      this.#askedAt = performance.now();
+      const isCurrent = () => this.#configURL === base && this.#loading === loading;
+      const answer = loadConfig(base, latest).then(
+        (newer) => {
+          if (isCurrent()) [this.#latest, this.#loading] = [newer, null];
+          return newer.endpoints;
+        },
+        (error) => {
+          if (isCurrent()) this.#loading = null;
+          if (latest !== null) return latest.endpoints;
+          throw error;
+        }
+      );
+      const loading = latest === null ? answer : within(CHECK_TIMEOUT, answer, latest.endpoints);
+      loading.catch(() => {
       });
-      this.#endpoints.catch(() => {
-      });
-      return this.#endpoints;
+      this.#loading = loading;
+      return loading;
     }
   };
-  async function loadEndpoints(url2) {
-    const response = await fetch(url2, { signal: AbortSignal.timeout(LOADING_TIMEOUT) });
+  function within(milliseconds, promise, otherwise) {
+    let timer;
+    const late = new Promise((resolve) => timer = setTimeout(resolve, milliseconds, otherwise));
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  }
+  async function loadConfig(url2, latest) {
+    const response = await fetch(url2, { cache: "no-cache", signal: AbortSignal.timeout(LOADING_TIMEOUT) });
     if (!response.ok) throw new Error(`status ${response.status}`);
-    return parseConfig(JSON.parse(await readText(response, MAX_CONFIG_BYTES)));
+    const text = await readText(response, MAX_CONFIG_BYTES);
+    return text === latest?.text ? latest : { text, endpoints: parseConfig(JSON.parse(text)) };
   }
   function parseConfig(config) {
     if (config?.version !== 1) throw new TypeError("it is not of version 1");
@@ -587,28 +709,25 @@
     }
     return endpoints;
   }
-  async function importMissing(requested, configured, base) {
-    for (const { name } of requested) {
-      const source = configured.find((entry) => entry.name === name);
-      if (find(name) === void 0 && source?.module !== void 0) await importExtension(source, base, LOADING_TIMEOUT);
-    }
-  }
-  function extendedRoute(own, endpoint) {
+  function extendedRoute(own, endpoint, missing = []) {
     return {
       isExtended: true,
       kind: endpoint.kind,
       messageBytes: endpoint.messageBytes,
-      offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
+      offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS, missing),
+      missing,
       fallback: own.fallback ?? endpoint.fallback ?? "plain",
       handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       login: own.login,
       loginHosts: own.loginHosts
     };
   }
-  function makeOffers(requestedByPage, requestedByOthers) {
-    return (requestedByPage ?? requestedByOthers).flatMap(({ name, params }) => {
+  function makeOffers(requestedByPage, requestedByOthers, missing) {
+    return (requestedByPage ?? requestedByOthers).flatMap(({ name, params, required }) => {
+      if (missing.some(({ extension: extension2 }) => extension2 === name)) return [];
       const extension = find(name);
-      if (extension === void 0 && requestedByPage === void 0) return [];
+      const isDispensable = requestedByPage === void 0 || required === false;
+      if (extension === void 0 && isDispensable) return [];
       if (extension === void 0) throw new TypeError(`the extension ${name} is not registered`);
       const text = extension.offer === void 0 ? params ?? "" : extension.offer(params);
       if (text === null || text === void 0) return [];
@@ -998,11 +1117,11 @@
     #ending;
     #error = null;
     #sentInVain = 0;
-    constructor(session, before, ending = null) {
+    constructor(session, before2, ending = null) {
       super(session);
-      this.before = before;
-      this.protocol = before.protocol;
-      this.extensions = before.extensions;
+      this.before = before2;
+      this.protocol = before2.protocol;
+      this.extensions = before2.extensions;
       this.#ending = ending;
     }
     get readyState() {
@@ -1040,11 +1159,11 @@
     }
   };
   var Closed = class extends Phase {
-    constructor(session, before) {
+    constructor(session, before2) {
       super(session);
-      this.before = before;
-      this.protocol = before.protocol;
-      this.extensions = before.extensions;
+      this.before = before2;
+      this.protocol = before2.protocol;
+      this.extensions = before2.extensions;
     }
     #sentInVain = 0;
     get readyState() {
@@ -1431,9 +1550,9 @@
     fail(code, reason) {
       if (this.phase.isFailure) return;
       const short = utf8Prefix(reason, MAX_REASON_BYTES);
-      const before = this.phase;
-      this.enter(new ExpectClose(this, before, { code, reason: short }));
-      before.leave();
+      const before2 = this.phase;
+      this.enter(new ExpectClose(this, before2, { code, reason: short }));
+      before2.leave();
       this.native.close(code, short);
     }
     /** The way to the gateway is taken for lost; the page sees 1006 at once. */
@@ -1451,9 +1570,9 @@
     end(ending) {
       if (this.phase instanceof Closed) return;
       this.stopTimer();
-      const before = this.phase;
-      this.phase = new Closed(this, before);
-      before.leave();
+      const before2 = this.phase;
+      this.phase = new Closed(this, before2);
+      before2.leave();
       this.#page.ended(ending);
     }
     tellOpen() {
@@ -1479,6 +1598,8 @@
     }
     #take(route) {
       this.route = route;
+      for (const missing of route.missing ?? []) this.#page.missed?.(missing);
+      if (!(this.phase instanceof ExpectRoute)) return;
       if (route.isExtended) this.#connectExtended(route.fallback === "plain");
       else this.#connect(this.protocols, { isExtended: false, mayFallBack: false });
     }
@@ -1531,6 +1652,7 @@
       super();
       this.#url = parsed;
       const page = {
+        missed: (missing) => this.dispatchEvent(Object.assign(new Event("extensionfailure"), missing)),
         opened: () => this.dispatchEvent(new Event("open")),
         received: (message) => this.#receive(message),
         ended: (ending) => this.#end(ending)

@@ -1,10 +1,16 @@
-// Makes the single files: dist/smeuse.js (classic script) and dist/smeuse.mjs (module). They are committed, and a test
-// builds them again to compare.
+// Makes the single files: dist/smeuse.js (classic script), dist/smeuse.mjs (module) and dist/install.mjs, which installs
+// the module beside it. They are committed, and a test builds them again to compare.
 import { writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
+
+/** The one module of the library is shared, not copied. */
+const besideModule = {
+  name: "beside-module",
+  setup: ({ onResolve }) => onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: "./smeuse.mjs", external: true })),
+}
 
 /** The single files by their names. */
 export async function bundles() {
@@ -20,6 +26,7 @@ export async function bundles() {
   const made = {
     "smeuse.js": { ...shared, entryPoints: ["src/classic.js"], format: "iife" },
     "smeuse.mjs": { ...shared, entryPoints: ["src/index.js"], format: "esm" },
+    "install.mjs": { ...shared, entryPoints: ["src/install.js"], format: "esm", plugins: [besideModule] },
   }
   const results = await Promise.all(
     Object.entries(made).map(async ([name, options]) => [name, (await build(options)).outputFiles[0].text]),

@@ -1,5 +1,5 @@
 // What applies to a socket before it is opened: the page's options and the gateway's config.json, joined into a route.
-import { find } from "./catalogue.js"
+import { find, isOwn } from "./catalogue.js"
 import { configOfGateway } from "./gateway.js"
 import { formatOffer, parseOffers } from "./header.js"
 import { hostOf, isAt, ownHosts } from "./hosts.js"
@@ -11,6 +11,10 @@ import { readText } from "./reading.js"
 export const HANDSHAKE_TIMEOUT = 5000
 /** Milliseconds that config.json, or the module of an extension, may take; sockets wait for it. */
 export const LOADING_TIMEOUT = 5000
+/** Milliseconds for which config.json counts as new; a socket that is opened later asks whether there is another. */
+export const CHECK_INTERVAL = 2000
+/** Milliseconds that a socket waits for that answer; then what is there counts. */
+export const CHECK_TIMEOUT = 1000
 /** Bytes of config.json; one with a hundred services has about 40 KiB. */
 const MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -28,6 +32,8 @@ const DEFAULT_EXTENSIONS = [{ name: "x-kaazing-idle-timeout" }, { name: "x-kaazi
  * @property {number} [handshakeTimeout] milliseconds
  * @property {Function | null} [login]
  * @property {import("./hosts.js").Host[]} [loginHosts] who may have the answer of `login`
+ * @property {{ extension: string, reason: string }[]} [missing] extensions that could not be loaded, and that the socket
+ *   goes on without
  * @property {(isSpoken: boolean) => void} [learn] to be told whether the extended handshake is spoken there
  */
 
@@ -40,8 +46,14 @@ export class Configuration {
   #login = null
    /** Where config.json lies; null if there is none and so no endpoint, undefined if every URL is an endpoint. */
   #configURL = undefined
-  /** The endpoints by path, or the promise of them; null if there are none yet. */
-  #endpoints = null
+  /** What config.json said last: its text and the endpoints by path; null if there is none yet. */
+  #latest = null
+  /** The promise of endpoints while config.json is being asked for, or null. */
+  #loading = null
+  /** When it was asked for. */
+  #askedAt = -Infinity
+  /** Modules that could not be loaded, by name and hash, and that config.json was asked for again because of. */
+  #broken = new Set()
   /**
    * By origin and path, whether the extended handshake is spoken there, as far as sockets without a gateway have found
    * out. Once true, always true: a gateway that is overloaded is one, too. One origin may have servers of both kinds.
@@ -67,7 +79,8 @@ export class Configuration {
     this.#options = { ...this.#options, ...parsed }
     if (gateway === undefined) return
     this.#configURL = configURL
-    this.#endpoints = null
+    this.#latest = null
+    this.#loading = null
     // Not awaited: the first socket will be, and tells of a failure.
     if (configURL !== null) this.#load()
   }
@@ -99,10 +112,9 @@ export class Configuration {
 
   async #routeThroughGateway(url, own, asked) {
     const base = this.#configURL
-    const loading = this.#load()
     let endpoints
     try {
-      endpoints = await loading
+      endpoints = await this.#load()
     } catch (error) {
       const isWanted = own.extensions?.length > 0 && asked.fallback === undefined
       if (asked.fallback === "error" || isWanted) throw new Error(`${base} cannot be used: ${error.message}`)
@@ -111,33 +123,80 @@ export class Configuration {
     }
     const endpoint = endpoints.get(url.pathname)
     if (endpoint === undefined) return PLAIN
-    try {
-      await importMissing(asked.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base)
-    } catch (error) {
-      // The gateway may have a newer module than config.json was told of.
-      if (this.#endpoints === loading) this.#endpoints = null
-      throw error
-    }
-    return extendedRoute(asked, endpoint)
+    const missing = await this.#importMissing(asked.extensions ?? endpoint.extensions ?? [], endpoint.extensions ?? [], base)
+    return extendedRoute(asked, endpoint, missing)
   }
 
-  /** The endpoints; loaded once, and again by the next socket after a failure. */
-  #load() {
-    const base = this.#configURL
-    this.#endpoints ??= loadEndpoints(base).catch((error) => {
-      if (this.#configURL === base) this.#endpoints = null
-      throw error
+  /**
+   * Imports those extensions that are asked for and that config.json has a module for, in the version that it names.
+   * @returns {Promise<{ extension: string, reason: string }[]>} those that cannot be had and are not required
+   * @throws {Error} if one that is required cannot be had
+   */
+  async #importMissing(requested, configured, base) {
+    const missing = []
+    const imports = requested.map(async ({ name, required }) => {
+      const source = configured.find((entry) => entry.name === name)
+      if (source?.module === undefined || isOwn(name)) return
+      try {
+        await importExtension(source, base, LOADING_TIMEOUT)
+      } catch (error) {
+        this.#distrust(source)
+        if (required !== false) throw error
+        console.warn(`smeuse: the connection goes on without an extension: ${error.message}`)
+        missing.push({ extension: name, reason: error.message })
+      }
     })
-    this.#endpoints.catch(() => {})
-    return this.#endpoints
+    await Promise.all(imports)
+    return missing
+  }
+
+  /** The gateway may have a newer module than config.json was told of, so the next socket asks; once for each module. */
+  #distrust({ name, integrity }) {
+    const module = `${name} ${integrity}`
+    if (this.#broken.has(module)) return
+    this.#broken.add(module)
+    this.#askedAt = -Infinity
+  }
+
+  /** The endpoints: what config.json said last, unless it is time to ask again, or was not there the last time. */
+  #load() {
+    if (this.#loading !== null) return this.#loading
+    const [base, latest] = [this.#configURL, this.#latest]
+    if (latest !== null && performance.now() - this.#askedAt < CHECK_INTERVAL) return latest.endpoints
+    this.#askedAt = performance.now()
+    const isCurrent = () => this.#configURL === base && this.#loading === loading
+    const answer = loadConfig(base, latest).then(
+      (newer) => {
+        if (isCurrent()) [this.#latest, this.#loading] = [newer, null]
+        return newer.endpoints
+      },
+      (error) => {
+        if (isCurrent()) this.#loading = null
+        // A gateway that is away, or says what nobody understands, has said something before.
+        if (latest !== null) return latest.endpoints
+        throw error
+      },
+    )
+    const loading = latest === null ? answer : within(CHECK_TIMEOUT, answer, latest.endpoints)
+    loading.catch(() => {})
+    this.#loading = loading
+    return loading
   }
 }
 
-/** Gets config.json and gives its endpoints by path. */
-async function loadEndpoints(url) {
-  const response = await fetch(url, { signal: AbortSignal.timeout(LOADING_TIMEOUT) })
+/** What comes of a promise, or `otherwise` if that takes too long. */
+function within(milliseconds, promise, otherwise) {
+  let timer
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, milliseconds, otherwise)))
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
+
+/** Gets config.json, or learns that it is still the one there was: browsers ask by its ETag. */
+async function loadConfig(url, latest) {
+  const response = await fetch(url, { cache: "no-cache", signal: AbortSignal.timeout(LOADING_TIMEOUT) })
   if (!response.ok) throw new Error(`status ${response.status}`)
-  return parseConfig(JSON.parse(await readText(response, MAX_CONFIG_BYTES)))
+  const text = await readText(response, MAX_CONFIG_BYTES)
+  return text === latest?.text ? latest : { text, endpoints: parseConfig(JSON.parse(text)) }
 }
 
 /**
@@ -158,20 +217,13 @@ export function parseConfig(config) {
   return endpoints
 }
 
-/** Imports those extensions that are asked for, are not known yet, and have a module in config.json. */
-async function importMissing(requested, configured, base) {
-  for (const { name } of requested) {
-    const source = configured.find((entry) => entry.name === name)
-    if (find(name) === undefined && source?.module !== undefined) await importExtension(source, base, LOADING_TIMEOUT)
-  }
-}
-
-function extendedRoute(own, endpoint) {
+function extendedRoute(own, endpoint, missing = []) {
   return {
     isExtended: true,
     kind: endpoint.kind,
     messageBytes: endpoint.messageBytes,
-    offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS),
+    offers: makeOffers(own.extensions, endpoint.extensions ?? DEFAULT_EXTENSIONS, missing),
+    missing,
     fallback: own.fallback ?? endpoint.fallback ?? "plain",
     handshakeTimeout: own.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
     login: own.login,
@@ -180,10 +232,13 @@ function extendedRoute(own, endpoint) {
 }
 
 /** @throws {TypeError} if the page asks for what nobody knows; what others ask for is passed over */
-function makeOffers(requestedByPage, requestedByOthers) {
-  return (requestedByPage ?? requestedByOthers).flatMap(({ name, params }) => {
+function makeOffers(requestedByPage, requestedByOthers, missing) {
+  return (requestedByPage ?? requestedByOthers).flatMap(({ name, params, required }) => {
+    // Of what cannot be loaded there may be an older version, which is not what config.json names.
+    if (missing.some(({ extension }) => extension === name)) return []
     const extension = find(name)
-    if (extension === undefined && requestedByPage === undefined) return []
+    const isDispensable = requestedByPage === undefined || required === false
+    if (extension === undefined && isDispensable) return []
     if (extension === undefined) throw new TypeError(`the extension ${name} is not registered`)
     const text = extension.offer === undefined ? (params ?? "") : extension.offer(params)
     if (text === null || text === undefined) return []

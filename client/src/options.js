@@ -4,7 +4,7 @@ import { isToken } from "./header.js"
 
 /**
  * @param {import("../types/index.d.ts").SocketOptions} given
- * @returns {object} extensions as a list of { name, params, module, integrity }, hosts as values; what is undefined is
+ * @returns {object} extensions as a list of { name, params, required, module, integrity }, hosts as values; what is undefined is
  *   left out
  * @throws {TypeError} if an option is not what it should be
  */

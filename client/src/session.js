@@ -15,6 +15,8 @@ const MAX_REASON_BYTES = 123
 /**
  * How the page is told.
  * @typedef {object} Page
+ * @property {(missing: { extension: string, reason: string }) => void} [missed] before it is opened: an extension that the
+ *   socket goes on without
  * @property {() => void} opened
  * @property {(message: string | Uint8Array) => void} received
  * @property {(ending: { code: number, reason: string, wasClean: boolean, error: Event | true | null }) => void} ended
@@ -144,6 +146,9 @@ export class Session {
 
   #take(route) {
     this.route = route
+    for (const missing of route.missing ?? []) this.#page.missed?.(missing)
+    // Who hears of it may have closed.
+    if (!(this.phase instanceof ExpectRoute)) return
     if (route.isExtended) this.#connectExtended(route.fallback === "plain")
     else this.#connect(this.protocols, { isExtended: false, mayFallBack: false })
   }

@@ -39,6 +39,7 @@ export class WebSocket extends EventTarget {
     super()
     this.#url = parsed
     const page = {
+      missed: (missing) => this.dispatchEvent(Object.assign(new Event("extensionfailure"), missing)),
       opened: () => this.dispatchEvent(new Event("open")),
       received: (message) => this.#receive(message),
       ended: (ending) => this.#end(ending),

@@ -1,7 +1,7 @@
 // WebSocket.extensions: what may be agreed on.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { extensions, find } from "../src/catalogue.js"
+import { deliver, deliveredAs, extensions, find, isOwn } from "../src/catalogue.js"
 
 const acme = { name: "acme", agree: () => null }
 
@@ -16,6 +16,19 @@ test("registers, finds and forgets", () => {
   assert.equal(extensions.unregister("acme"), true)
   assert.equal(extensions.unregister("acme"), false)
   assert.equal(find("acme"), undefined)
+})
+
+test("takes what is delivered, again and again, but nothing that is no extension", () => {
+  deliver(acme, "one")
+  const newer = { ...acme }
+  deliver(newer, "another")
+  assert.deepEqual([find("acme"), deliveredAs("acme"), isOwn("acme")], [newer, "another", false])
+  assert.ok(extensions.names().includes("acme"))
+  assert.throws(() => extensions.register(acme), TypeError)
+  assert.throws(() => deliver({ name: "acme" }, "a third"), TypeError)
+  assert.equal(find("acme"), newer)
+  assert.equal(extensions.unregister("acme"), true)
+  assert.equal(deliveredAs("acme"), undefined)
 })
 
 for (const [what, extension] of [

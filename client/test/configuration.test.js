@@ -3,8 +3,9 @@ import "./kit/platform.js"
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { after, before, describe, test } from "node:test"
+import { deferred, until } from "../../tests/js/kit/wait.js"
 import { extensions } from "../src/catalogue.js"
-import { Configuration, parseConfig } from "../src/configuration.js"
+import { CHECK_INTERVAL, CHECK_TIMEOUT, Configuration, LOADING_TIMEOUT, parseConfig } from "../src/configuration.js"
 import { formatOffer } from "../src/header.js"
 import { startServer } from "./kit/server.js"
 
@@ -29,7 +30,7 @@ describe("without a gateway", () => {
   test("every URL is an endpoint, with the built-in defaults", () => {
     const { learn, ...route } = new Configuration().route(new URL("ws://anywhere/x"), {})
     assert.deepEqual({ ...route, offers: offersOf(route) }, {
-      isExtended: true, kind: undefined, messageBytes: undefined, offers: ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"], fallback: "plain", handshakeTimeout: 5000, login: null, loginHosts: [],
+      isExtended: true, kind: undefined, messageBytes: undefined, offers: ["x-kaazing-idle-timeout", "x-kaazing-ping-pong"], fallback: "plain", missing: [], handshakeTimeout: 5000, login: null, loginHosts: [],
     })
   })
 
@@ -135,6 +136,79 @@ describe("with a gateway", () => {
     assert.equal(loaded, 2)
   })
 
+  describe("when it has been there for a while", () => {
+    const newer = { ...endpoint, extensions: [{ name: "x-kaazing-ping-pong" }] }
+    /** A configuration whose clock stands still, with what the gateway was asked. */
+    function aged(t) {
+      const clock = { now: 1000 }
+      t.mock.method(performance, "now", () => clock.now)
+      const configuration = gateway({ version: 1, endpoints: [endpoint] })
+      let asked = 0
+      const answers = (answer) => (server.files["/_smeuse/config.json"] = () => ((asked += 1), answer()))
+      answers(json({ version: 1, endpoints: [endpoint] }))
+      const offers = async () => offersOf(await configuration.route(at("/amqp"), {}))
+      return { clock, configuration, answers, offers, asked: () => asked }
+    }
+
+    test("the next socket asks for it again, and not more often than every two seconds", async (t) => {
+      const { clock, answers, offers, asked } = aged(t)
+      assert.deepEqual(await offers(), ["smeuse-sequence"])
+      answers(json({ version: 1, endpoints: [newer] }))
+      clock.now += CHECK_INTERVAL - 1
+      assert.deepEqual(await offers(), ["smeuse-sequence"])
+      assert.equal(asked(), 1)
+      clock.now += 1
+      // Sockets that are opened together ask once.
+      assert.deepEqual(await Promise.all([offers(), offers(), offers()]), Array(3).fill(["x-kaazing-ping-pong"]))
+      assert.deepEqual(await offers(), ["x-kaazing-ping-pong"])
+      assert.equal(asked(), 2)
+    })
+
+    for (const [what, answer] of [
+      ["is not there any more", undefined],
+      ["is of another version", json({ version: 2, endpoints: [] })],
+      ["is no JSON", () => ["application/json", "<html>"]],
+    ]) {
+      test(`one that ${what} changes nothing`, async (t) => {
+        const { clock, answers, offers } = aged(t)
+        assert.deepEqual(await offers(), ["smeuse-sequence"])
+        if (answer === undefined) delete server.files["/_smeuse/config.json"]
+        else answers(answer)
+        clock.now += CHECK_INTERVAL
+        assert.deepEqual(await offers(), ["smeuse-sequence"])
+        answers(json({ version: 1, endpoints: [newer] }))
+        clock.now += CHECK_INTERVAL
+        assert.deepEqual(await offers(), ["x-kaazing-ping-pong"])
+      })
+    }
+
+    test("a gateway that does not answer holds a socket up for a second, and none after it", async (t) => {
+      const { clock, answers, offers } = aged(t)
+      await offers()
+      const { promise, resolve } = deferred()
+      answers(() => promise)
+      clock.now += CHECK_INTERVAL
+      const began = Date.now()
+      assert.deepEqual(await offers(), ["smeuse-sequence"])
+      const took = Date.now() - began
+      assert.ok(took >= CHECK_TIMEOUT - 50 && took < LOADING_TIMEOUT, `${took} ms`)
+      const again = Date.now()
+      assert.deepEqual(await offers(), ["smeuse-sequence"])
+      assert.ok(Date.now() - again < CHECK_TIMEOUT / 2, `${Date.now() - again} ms`)
+      // What comes late counts for those that come later.
+      resolve(json({ version: 1, endpoints: [newer] })())
+      await until(5000, "the late answer", async () => (await offers())[0] === "x-kaazing-ping-pong")
+    })
+
+    test("another gateway is asked at once", async (t) => {
+      const { configuration, offers } = aged(t)
+      await offers()
+      server.files["/other.json"] = json({ version: 1, endpoints: [newer] })
+      configuration.configure({ gateway: `${server.http}/other.json` })
+      assert.deepEqual(await offers(), ["x-kaazing-ping-pong"])
+    })
+  })
+
   describe("when it cannot be had", () => {
     for (const [what, page, socket, isError] of [
       ["plain, where nobody says otherwise", {}, {}, false],
@@ -196,6 +270,55 @@ describe("an extension module of config.json", () => {
     assert.deepEqual(offersOf(await configuration.route(at("/amqp"), {})), ["acme-stamp"])
     extensions.unregister("acme-stamp")
   })
+
+  test("in a newer version is what the next socket has, and one that is delivered is asked for no more", async () => {
+    let asked = 0
+    const entry = (text) => {
+      server.files["/_smeuse/extensions/acme-stamp.js"] = () => ((asked += 1), ["text/javascript", text])
+      const integrity = `sha384-${createHash("sha384").update(text).digest("base64")}`
+      return gateway({ version: 1, endpoints: [{ ...endpoint, extensions: [{ name: "acme-stamp", module: "/_smeuse/extensions/acme-stamp.js", integrity }] }] })
+    }
+    const old = await entry(text).route(at("/amqp"), {})
+    const marks = ({ offers: [{ extension }] }) => extension.toServer("x")
+    assert.equal(marks(old), "x!")
+    await entry(text).route(at("/amqp"), {})
+    assert.equal(asked, 1)
+    const newer = entry(text.replace("!", "?"))
+    // Two sockets run it once.
+    const routes = await Promise.all([newer.route(at("/amqp"), {}), newer.route(at("/amqp"), {})])
+    assert.deepEqual(routes.map(marks), ["x?", "x?"])
+    assert.equal(routes[0].offers[0].extension, routes[1].offers[0].extension)
+    assert.equal(asked, 2)
+    assert.equal(marks(old), "x!")
+    assert.ok(extensions.unregister("acme-stamp"))
+    assert.ok(!extensions.unregister("acme-stamp"))
+  })
+
+  test("is not asked for where the page has an extension of that name", async () => {
+    extensions.register({ name: "acme-stamp", agree() {}, toServer: (message) => `${message} of the page` })
+    const route = await routed({ integrity })
+    assert.equal(route.offers[0].extension.toServer("x"), "x of the page")
+    extensions.unregister("acme-stamp")
+  })
+
+  for (const [what, entry, options, isError] of [
+    ["fails the socket, where config.json does not say", {}, {}, true],
+    ["fails the socket, where config.json requires it", { required: true }, {}, true],
+    ["is left out, where config.json does not require it", { required: false }, {}, false],
+    ["fails the socket, where the page asks for it", { required: false }, { extensions: ["smeuse-sequence", "acme-stamp"] }, true],
+    ["is left out, where the page says so", { required: true }, { extensions: ["smeuse-sequence", { name: "acme-stamp", required: false }] }, false],
+  ]) {
+    test(`that cannot be loaded ${what}`, async (t) => {
+      const warn = t.mock.method(console, "warn", () => {})
+      const broken = { integrity: integrity.replace(/-..../, "-AAAA"), ...entry }
+      const why = "the extension acme-stamp cannot be loaded: what is there is not what config.json names (integrity)"
+      if (isError) return assert.rejects(routed(broken, options), { message: why })
+      const route = await routed(broken, options)
+      assert.deepEqual(route.missing, [{ extension: "acme-stamp", reason: why }])
+      assert.deepEqual(offersOf(route), options.extensions === undefined ? [] : ["smeuse-sequence"])
+      assert.deepEqual(warn.mock.calls.map(({ arguments: [line] }) => line), [`smeuse: the connection goes on without an extension: ${why}`])
+    })
+  }
 
   for (const [what, entry, problem] of [
     ["no integrity", {}, /gives no integrity/],

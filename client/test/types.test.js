@@ -13,7 +13,7 @@ const usage = `
 import { WebSocket, type Extension, type Login } from "./index.js"
 const login: Login = async ({ scheme, attempt }) => (attempt > 3 ? null : scheme === "Basic" ? { username: "a", password: "b" } : { token: "t" })
 WebSocket.login = login
-WebSocket.configure({ gateway: "https://gateway.example", extensions: ["a; b=1", { name: "c" }], fallback: "error", handshakeTimeout: 1 })
+WebSocket.configure({ gateway: "https://gateway.example", extensions: ["a; b=1", { name: "c" }, { name: "d", required: false }], fallback: "error", handshakeTimeout: 1 })
 const counting: Extension<{ count: number }> = {
   name: "counting",
   agree: () => ({ count: 0 }),
@@ -25,11 +25,14 @@ const socket = new WebSocket("/ws", ["amqp"], { login: null, extensions: [] })
 const standard: globalThis.WebSocket = socket
 socket.binaryType = "arraybuffer"
 socket.onmessage = ({ data }: MessageEvent) => socket.send(data)
+socket.addEventListener("extensionfailure", ({ extension, reason }) => console.warn(extension.toUpperCase(), reason.length))
+socket.addEventListener("close", ({ code }) => console.log(code.toFixed()))
 const open: boolean = socket.readyState === WebSocket.OPEN
 `
 const wrong = [
   `new WebSocket("x", [], { fallback: "never" })`,
   `new WebSocket("x", [], { login: "joe" })`,
+  `socket.addEventListener("extensionfailure", ({ code }) => code)`,
   `WebSocket.configure({ handshakeTimeout: "1" })`,
   `WebSocket.extensions.register({ name: "x" })`,
   `WebSocket.login = async () => ({ user: "x" })`,

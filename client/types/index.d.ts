@@ -93,8 +93,21 @@ export interface Extensions {
   names(): string[]
 }
 
-/** An extension to ask for: its name, `name; parameters`, or both apart. */
-export type RequestedExtension = string | { name: string; params?: string }
+/**
+ * An extension to ask for: its name, `name; parameters`, or both apart. Where the gateway delivers it and it cannot be
+ * loaded, the socket fails; with `required: false` it goes on without.
+ */
+export type RequestedExtension = string | { name: string; params?: string; required?: boolean }
+
+/**
+ * `extensionfailure`, before `open`: an extension could not be loaded, and the socket goes on without it. One without which
+ * a socket does not go on is told by `error` and by `close`, with code 1006 and the reason.
+ */
+export interface ExtensionFailureEvent extends Event {
+  readonly extension: string
+  /** A sentence for the page's developer. */
+  readonly reason: string
+}
 
 /** What applies to one socket. */
 export interface SocketOptions {
@@ -133,6 +146,13 @@ declare const PlatformWebSocket: typeof globalThis.WebSocket
 /** The platform's WebSocket, and to Smeuse's endpoints one with the second negotiation. */
 export class WebSocket extends PlatformWebSocket {
   constructor(url: string | URL, protocols?: string | string[], options?: SocketOptions)
+  addEventListener(type: "extensionfailure", listener: (event: ExtensionFailureEvent) => void, options?: boolean | AddEventListenerOptions): void
+  addEventListener<K extends keyof WebSocketEventMap>(
+    type: K,
+    listener: (this: globalThis.WebSocket, event: WebSocketEventMap[K]) => any,
+    options?: boolean | AddEventListenerOptions,
+  ): void
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void
   /** Answers the challenges of all sockets that have no login of their own. */
   static login: Login | null
   static readonly extensions: Extensions

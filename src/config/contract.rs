@@ -78,6 +78,8 @@ pub(super) fn check(value: &Value, shape: &Value, key: &Key) -> Result<(), Confi
             }
             Ok(())
         }
+        // Ten percent may be written without a point.
+        (ValueKind::I64(_), ValueKind::Float(_)) => Ok(()),
         (found, example) if kind(found) == kind(example) => Ok(()),
         (found, example) => {
             let reason = format!("expected {}, found {}", expectation(example), kind(found));
@@ -93,6 +95,7 @@ pub(super) fn expectation(example: &ValueKind) -> String {
     match example {
         ValueKind::String(text) if !text.is_empty() => format!("{kind} such as {text:?}"),
         ValueKind::I64(number) => format!("{kind} such as {number}"),
+        ValueKind::Float(number) => format!("a number such as {number}"),
         _ => kind.to_owned(),
     }
 }

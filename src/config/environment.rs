@@ -113,6 +113,10 @@ fn typed(text: &str, example: &Value, key: &Key, origin: &String) -> Result<Valu
             Ok(number) => Ok(Value::new(Some(origin), number)),
             Err(_) => Err(error(contract::expectation(&example.kind))),
         },
+        ValueKind::Float(_) => match text.trim().parse::<f64>() {
+            Ok(number) => Ok(Value::new(Some(origin), number)),
+            Err(_) => Err(error(contract::expectation(&example.kind))),
+        },
         ValueKind::Boolean(_) => match text.trim().parse::<bool>() {
             Ok(answer) => Ok(Value::new(Some(origin), answer)),
             Err(_) => Err(error(contract::expectation(&example.kind))),

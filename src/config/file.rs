@@ -16,10 +16,8 @@ use super::DEFAULT_FILE;
 
 /// Reads and checks the given file, or the default one if that is there.
 pub(super) fn read(path: Option<&Path>, shape: &Value) -> Result<Option<Value>, ConfigError> {
-    let path = match path {
-        Some(path) => path,
-        None if Path::new(DEFAULT_FILE).is_file() => Path::new(DEFAULT_FILE),
-        None => return Ok(None),
+    let Some(path) = self::path(path) else {
+        return Ok(None);
     };
     let origin = path.display().to_string();
     let error = |reason: String| ConfigError::new(Some(origin.clone()), None, reason);
@@ -34,6 +32,12 @@ pub(super) fn read(path: Option<&Path>, shape: &Value) -> Result<Option<Value>, 
     let value = tree::adopt(parsed.cache, Some(&origin));
     contract::check(&value, shape, &Key::default())?;
     Ok(Some(value))
+}
+
+/// The given file, or the default one if that is there.
+pub(super) fn path(given: Option<&Path>) -> Option<&Path> {
+    let default = Path::new(DEFAULT_FILE);
+    given.or_else(|| default.is_file().then_some(default))
 }
 
 fn format(path: &Path) -> Option<FileFormat> {

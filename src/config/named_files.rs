@@ -1,5 +1,6 @@
 //! Whether the files that the settings name can be used.
 
+use crate::admin::keys::Keys;
 use crate::downstream::tls::CertificateStore;
 use crate::handshake::Login;
 use crate::upstream::shared::Shared;
@@ -25,14 +26,8 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
             return Some(format!("listen.{text}"));
         }
     }
-    if settings.web.library {
-        if let Err(text) = Library::load(
-            &settings.web,
-            &settings.services,
-            settings.websocket.message_before_login_bytes,
-        ) {
-            return Some(text);
-        }
+    if let Err(text) = Keys::load(&settings.admin) {
+        return Some(text);
     }
     for service in &settings.services {
         if let Some(Err(text)) = service.login.as_ref().map(Login::load) {
@@ -51,4 +46,13 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
         }
     }
     None
+}
+
+/// What is wrong with the modules for pages, if anything.
+pub(super) fn module_problem(settings: &Settings) -> Option<String> {
+    if !settings.web.library {
+        return None;
+    }
+    let message_bytes = settings.websocket.message_before_login_bytes;
+    Library::load(&settings.web, &settings.services, message_bytes).err()
 }

@@ -157,6 +157,28 @@ fn the_environment_answers_yes_and_no() {
     }
 }
 
+/// A share may be written with a point or without one, wherever it is written.
+#[test]
+fn numbers_with_a_fraction_need_none() {
+    let trial = |settings: Settings| f64::from(settings.services[0].trials[0].percent);
+    for (percent, expected) in [("10", 10.0), ("12.5", 12.5)] {
+        let file = format!(
+            "[[services]]\ntrials = [{{ extension = \"smeuse-sequence\", percent = {percent} }}]"
+        );
+        assert_eq!(trial(load(&file, &[]).unwrap()), expected);
+        let item = [("SMEUSE__SERVICES__0__TRIALS__0__PERCENT", percent)];
+        let text = file.replace(&format!("percent = {percent}"), "percent = 99");
+        assert_eq!(trial(load(&text, &item).unwrap()), expected);
+    }
+    let item = [("SMEUSE__SERVICES__0__TRIALS__0__PERCENT", "some")];
+    let error = load(
+        "[[services]]\ntrials = [{ extension = \"smeuse-sequence\", percent = 1 }]",
+        &item,
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("expected a number such as 12.5"), "{error}");
+}
+
 #[test]
 fn stronger_brokers_win() {
     const FILE: &str =

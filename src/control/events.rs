@@ -75,10 +75,17 @@ impl Events {
         if !is_due {
             return;
         }
-        hits.told = Some(now);
-        let count = std::mem::take(&mut hits.count);
+        let count = hits.tell(now);
         drop(limits);
         queue.push(What::LimitHit { limit, count });
+    }
+}
+
+impl Hits {
+    /// How many there are to tell of, which is then done.
+    fn tell(&mut self, now: Instant) -> u64 {
+        self.told = Some(now);
+        std::mem::take(&mut self.count)
     }
 }
 
@@ -101,6 +108,22 @@ impl Queue {
             self.metrics.dropped(Dropped::Overflow, 1);
         }
         self.arrived.notify_one();
+    }
+
+    /// Tells of the hits that came too soon after an event of their limit, if nobody else has and that is `older` ago: the
+    /// last ones of a flood would be told of with the next flood only.
+    pub(super) fn tell_hits(&self, older: Duration) {
+        let now = Instant::now();
+        let mut limits = lock(&self.limits);
+        let left = limits.iter_mut().filter(|(_, hits)| {
+            let is_due = |told| now.saturating_duration_since(told) >= older;
+            hits.count > 0 && hits.told.is_none_or(is_due)
+        });
+        let left: Vec<_> = left.map(|(limit, hits)| (*limit, hits.tell(now))).collect();
+        drop(limits);
+        for (limit, count) in left {
+            self.push(What::LimitHit { limit, count });
+        }
     }
 
     /// Puts events that were taken and not confirmed back to the front, as far as there is room.
@@ -142,7 +165,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The shortest time between two events of one limit.
-const LIMIT_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LIMIT_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +221,19 @@ mod tests {
         events.limit_hit("handshakes");
         assert_eq!(queue.len(), 2);
         assert_eq!(next(&queue).await, 1);
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_flood_is_told_when_it_is_over() {
+        let (events, queue, _registry) = queue(100);
+        for _ in 0..50 {
+            events.limit_hit("sessions");
+        }
+        queue.tell_hits(LIMIT_PAUSE);
+        assert_eq!((next(&queue).await, queue.len()), (1, 0));
+        queue.tell_hits(Duration::ZERO);
+        queue.tell_hits(Duration::ZERO);
+        assert_eq!((next(&queue).await, queue.len()), (49, 0));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub struct Metrics {
     published: IntCounter,
     dropped: IntCounterVec,
     commands: IntCounterVec,
+    replies: IntCounterVec,
 }
 
 impl Metrics {
@@ -38,6 +39,13 @@ impl Metrics {
                 ),
                 &["kind", "outcome"],
             )?,
+            replies: IntCounterVec::new(
+                Opts::new(
+                    "smeuse_command_replies_total",
+                    "Replies to commands, by whether the broker has taken them.",
+                ),
+                &["outcome"],
+            )?,
         };
         for dropped in [Dropped::Overflow, Dropped::Refused, Dropped::Shutdown] {
             metrics.dropped.with_label_values(&[dropped.label()]);
@@ -50,6 +58,10 @@ impl Metrics {
         metrics
             .commands
             .with_label_values(&["unknown", "malformed"]);
+        for outcome in [SENT, DROPPED] {
+            metrics.replies.with_label_values(&[outcome]);
+        }
+        registry.register(Box::new(metrics.replies.clone()))?;
         registry.register(Box::new(metrics.published.clone()))?;
         registry.register(Box::new(metrics.dropped.clone()))?;
         registry.register(Box::new(metrics.commands.clone()))?;
@@ -76,7 +88,18 @@ impl Metrics {
             .with_label_values(&["unknown", "malformed"])
             .inc();
     }
+
+    pub(super) fn reply_sent(&self) {
+        self.replies.with_label_values(&[SENT]).inc();
+    }
+
+    pub(super) fn reply_dropped(&self) {
+        self.replies.with_label_values(&[DROPPED]).inc();
+    }
 }
+
+const SENT: &str = "sent";
+const DROPPED: &str = "dropped";
 
 /// Why an event was lost.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,5 @@
-//! The gateway as a client of its own broker: it publishes events for backends and obeys commands from them, over one
-//! connection by lapin. Several gateways act as one through the broker, without knowing each other.
+//! The gateway as a client of its own broker: it publishes events for backends and obeys commands from them, over
+//! connections by lapin. Several gateways act as one through the broker, without knowing each other.
 
 pub mod command;
 pub mod config;
@@ -8,6 +8,7 @@ pub mod event;
 pub mod events;
 pub mod metrics;
 pub mod publisher;
+pub mod replies;
 pub mod running;
 
 pub use self::command::Target;

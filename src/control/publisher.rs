@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
 use lapin::options::ConfirmSelectOptions;
@@ -11,9 +12,11 @@ use lapin::Channel;
 use lapin::Confirmation;
 use lapin::PublisherConfirm;
 use tokio::sync::watch;
+use tokio::time::interval;
 
 use crate::control::event::Event;
 use crate::control::events::Queue;
+use crate::control::events::LIMIT_PAUSE;
 use crate::control::metrics::Dropped;
 use crate::control::metrics::Metrics;
 use crate::control::running::describe;
@@ -50,7 +53,11 @@ impl Publisher {
     /// Publishes until the order to stop has come and nothing is left.
     pub(super) async fn run(&mut self, stopped: &mut watch::Receiver<bool>) -> Result<(), String> {
         let mut is_stopping = *stopped.borrow_and_update();
+        let mut look = interval(LIMIT_PAUSE);
         loop {
+            if is_stopping {
+                self.queue.tell_hits(Duration::ZERO);
+            }
             if is_stopping && self.in_flight.is_empty() && self.queue.len() == 0 {
                 return Ok(());
             }
@@ -67,6 +74,7 @@ impl Publisher {
                     }
                 }
                 () = stop(stopped), if !is_stopping => is_stopping = true,
+                _ = look.tick() => self.queue.tell_hits(LIMIT_PAUSE),
             }
         }
     }

@@ -1,8 +1,12 @@
-//! The connection that events and commands share: made, kept, made again when it is lost.
+//! The connections of events and commands: made, kept, made again when they are lost. There are two, since a broker that
+//! has an alarm holds back everything of a connection that publishes, and commands shall be heard even then.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -15,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tracing::info;
 use tracing::warn;
 
@@ -24,9 +29,11 @@ use crate::control::events::Queue;
 use crate::control::metrics::Dropped;
 use crate::control::metrics::Metrics;
 use crate::control::publisher;
+use crate::control::replies::Replies;
 use crate::control::Config;
 use crate::control::Sessions;
 use crate::ending::OneLine;
+use crate::upstream::own::Channels;
 use crate::upstream::own::Own;
 use crate::upstream::runtime;
 use crate::upstream::Brokers;
@@ -47,7 +54,25 @@ pub(super) struct Parts {
     upstream: Upstream,
     pub(super) events: Option<(String, Arc<Queue>)>,
     pub(super) commands: Option<String>,
+    pub(super) replies: Arc<Replies>,
     pub(super) metrics: Metrics,
+    ready: Mutex<Ready>,
+}
+
+/// What one of the connections is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Events and replies.
+    Publishing,
+    /// Commands.
+    Commands,
+}
+
+/// Which connections do their work.
+#[derive(Debug, Default)]
+struct Ready {
+    publishing: bool,
+    commands: bool,
 }
 
 impl fmt::Debug for Parts {
@@ -87,7 +112,9 @@ impl Control {
             upstream,
             events: queue,
             commands: config.commands_exchange.clone(),
+            replies: Arc::new(Replies::new(metrics.clone())),
             metrics,
+            ready: Mutex::default(),
         }));
         Ok(control)
     }
@@ -112,21 +139,83 @@ impl Control {
             let (_, queue) = parts.events.as_ref()?;
             Some((Arc::clone(queue), parts.metrics.clone()))
         });
-        let task = match &self.parts {
-            Some(parts) => {
-                let running = run(Arc::clone(parts), sessions, stopped);
-                Some(runtime::handle()?.spawn(running))
+        let mut tasks = Vec::new();
+        if let Some(parts) = &self.parts {
+            for purpose in parts.purposes() {
+                let running = run(
+                    purpose,
+                    Arc::clone(parts),
+                    Arc::clone(&sessions),
+                    stopped.clone(),
+                );
+                tasks.push(runtime::handle()?.spawn(running));
             }
-            None => None,
-        };
-        Ok(Running { task, queue, stop })
+        }
+        Ok(Running { tasks, queue, stop })
+    }
+}
+
+impl Parts {
+    /// Commands are replied to, so whoever hears them publishes as well.
+    fn purposes(&self) -> impl Iterator<Item = Purpose> {
+        let commands = self.commands.is_some().then_some(Purpose::Commands);
+        [Purpose::Publishing].into_iter().chain(commands)
+    }
+
+    /// The connection for this does its work as long as the returned value lives.
+    fn ready(&self, purpose: Purpose, own: &Own) -> Working<'_> {
+        let mut ready = self.lock();
+        *ready.of(purpose) = true;
+        if ready.publishing && (ready.commands || self.commands.is_none()) {
+            info!(broker = own.broker().name(), gateway = %self.gateway, "events and commands ready");
+        }
+        drop(ready);
+        Working {
+            parts: self,
+            purpose,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ready {
+    fn of(&mut self, purpose: Purpose) -> &mut bool {
+        match purpose {
+            Purpose::Publishing => &mut self.publishing,
+            Purpose::Commands => &mut self.commands,
+        }
+    }
+}
+
+/// A connection that does its work.
+struct Working<'a> {
+    parts: &'a Parts,
+    purpose: Purpose,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        *self.parts.lock().of(self.purpose) = false;
+    }
+}
+
+impl Purpose {
+    /// For the log, and for the broker's list of connections.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Publishing => "events and replies",
+            Self::Commands => "commands",
+        }
     }
 }
 
 /// Events and commands that have begun; dropped, they end.
 #[derive(Debug)]
 pub struct Running {
-    task: Option<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
     queue: Option<(Arc<Queue>, Metrics)>,
     stop: watch::Sender<bool>,
 }
@@ -135,8 +224,9 @@ impl Running {
     /// Publishes what waits, as far as the broker takes it soon, and ends.
     pub async fn finish(self) {
         self.stop.send_replace(true);
-        if let Some(mut task) = self.task {
-            if timeout(FAREWELL, &mut task).await.is_err() {
+        let end = tokio::time::Instant::now() + FAREWELL;
+        for mut task in self.tasks {
+            if timeout_at(end, &mut task).await.is_err() {
                 // What it has under way goes back into the queue, and is counted there.
                 task.abort();
                 drop(task.await);
@@ -152,17 +242,25 @@ impl Running {
     }
 }
 
-async fn run(parts: Arc<Parts>, sessions: Arc<dyn Sessions>, mut stopped: watch::Receiver<bool>) {
+async fn run(
+    purpose: Purpose,
+    parts: Arc<Parts>,
+    sessions: Arc<dyn Sessions>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut pause = FIRST_PAUSE;
     loop {
         let serving = async {
-            let name = format!("Smeuse {}", parts.gateway);
+            let name = format!("Smeuse {}: {}", parts.gateway, purpose.name());
             let opened = tokio::select! {
                 opened = parts.upstream.open(&name) => opened,
                 () = stop(&mut stopped) => return Ok(()),
             };
-            let mut own = opened.map_err(|error| error.to_string())?;
-            let served = serve(&parts, &sessions, &mut own, &mut stopped).await;
+            let mut own = opened.map_err(|error| error.with_source())?;
+            let served = match purpose {
+                Purpose::Publishing => publish(&parts, &mut own, &mut stopped).await,
+                Purpose::Commands => obey(&parts, &sessions, &mut own, &mut stopped).await,
+            };
             own.close().await;
             served
         };
@@ -176,7 +274,8 @@ async fn run(parts: Arc<Parts>, sessions: Arc<dyn Sessions>, mut stopped: watch:
             Err(detail) => {
                 // The first of an outage; when it is over, the log says that as well.
                 if pause == FIRST_PAUSE {
-                    warn!(detail = %OneLine(&detail), "events and commands interrupted");
+                    let of = purpose.name();
+                    warn!(detail = %OneLine(&detail), of, "events and commands interrupted");
                 }
             }
         }
@@ -195,58 +294,75 @@ pub(super) async fn stop(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stopped| *stopped).await);
 }
 
-/// Serves over one connection until it is lost, which is an error, or all is said after the order to stop.
-async fn serve(
+/// Publishes events and replies over one connection until it is lost, which is an error, or all is said after the order to
+/// stop.
+async fn publish(
+    parts: &Parts,
+    own: &mut Own,
+    stopped: &mut watch::Receiver<bool>,
+) -> Result<(), String> {
+    let channels = own.channels();
+    let publisher = match &parts.events {
+        Some((exchange, queue)) => {
+            let setting_up = async {
+                let channel = declared(&channels, exchange, ExchangeKind::Topic).await?;
+                publisher::Publisher::new(channel, exchange, queue, &parts.metrics).await
+            };
+            Some(in_time(setting_up).await?)
+        }
+        None => None,
+    };
+    let _working = parts.ready(Purpose::Publishing, own);
+    let (mut for_events, mut for_replies) = (stopped.clone(), stopped.clone());
+    let events = async {
+        match publisher {
+            Some(mut publisher) => publisher.run(&mut for_events).await,
+            None => Ok(()),
+        }
+    };
+    let replies = parts.replies.publish(&channels, &mut for_replies);
+    let both = async { tokio::try_join!(events, replies).map(drop) };
+    tokio::select! {
+        lost = own.keep() => Err(lost),
+        published = both => published,
+    }
+}
+
+/// Obeys commands that come over one connection until it is lost, which is an error, or until the order to stop.
+async fn obey(
     parts: &Parts,
     sessions: &Arc<dyn Sessions>,
     own: &mut Own,
     stopped: &mut watch::Receiver<bool>,
 ) -> Result<(), String> {
+    let Some(exchange) = &parts.commands else {
+        return Ok(());
+    };
     let setting_up = async {
-        let publisher = match &parts.events {
-            Some((exchange, queue)) => {
-                let channel = declared(own, exchange, ExchangeKind::Topic).await?;
-                Some(publisher::Publisher::new(channel, exchange, queue, &parts.metrics).await?)
-            }
-            None => None,
-        };
-        let consumer = match &parts.commands {
-            Some(exchange) => {
-                let channel = declared(own, exchange, ExchangeKind::Fanout).await?;
-                Some(consumer::Consumer::new(channel, exchange, parts, sessions).await?)
-            }
-            None => None,
-        };
-        Ok::<_, String>((publisher, consumer))
+        let channel = declared(&own.channels(), exchange, ExchangeKind::Fanout).await?;
+        consumer::Consumer::new(channel, exchange, parts, sessions).await
     };
-    let set_up = timeout(SET_UP, setting_up).await;
-    let (publisher, consumer) = set_up.map_err(|_| "the broker does not answer".to_owned())??;
-    info!(broker = own.broker().name(), gateway = %parts.gateway, "events and commands ready");
-    let publishing = async {
-        match publisher {
-            Some(mut publisher) => publisher.run(stopped).await,
-            None => {
-                stop(stopped).await;
-                Ok(())
-            }
-        }
-    };
-    let consuming = async {
-        match consumer {
-            Some(mut consumer) => consumer.run().await,
-            None => std::future::pending().await,
-        }
-    };
+    let mut consumer = in_time(setting_up).await?;
+    let _working = parts.ready(Purpose::Commands, own);
     tokio::select! {
         lost = own.keep() => Err(lost),
-        published = publishing => published,
-        failure = consuming => Err(failure),
+        failure = consumer.run() => Err(failure),
+        () = stop(stopped) => Ok(()),
     }
+}
+
+async fn in_time<T>(setting_up: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let set_up = timeout(SET_UP, setting_up).await;
+    set_up.map_err(|_| "the broker does not answer".to_owned())?
 }
 
 /// A channel, and the exchange is there: declared, or, where the login may not declare it or others have made it
 /// otherwise, found.
-async fn declared(own: &Own, exchange: &str, kind: ExchangeKind) -> Result<Channel, String> {
+async fn declared(
+    channels: &Channels,
+    exchange: &str,
+    kind: ExchangeKind,
+) -> Result<Channel, String> {
     let declare = async |channel: &Channel, passive: bool| {
         let options = ExchangeDeclareOptions {
             passive,
@@ -258,13 +374,13 @@ async fn declared(own: &Own, exchange: &str, kind: ExchangeKind) -> Result<Chann
             .exchange_declare(name, kind, options, FieldTable::default())
             .await
     };
-    let channel = own.channel().await.map_err(describe)?;
+    let channel = channels.open().await.map_err(describe)?;
     match declare(&channel, false).await {
         Ok(()) => return Ok(channel),
         Err(error) if may_be_there(&error) => {}
         Err(error) => return Err(describe(error)),
     }
-    let channel = own.channel().await.map_err(describe)?;
+    let channel = channels.open().await.map_err(describe)?;
     declare(&channel, true).await.map_err(describe)?;
     Ok(channel)
 }

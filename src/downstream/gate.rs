@@ -13,6 +13,7 @@ use std::time::Instant;
 use actix_http::header::HeaderMap;
 use actix_http::RequestHead;
 use actix_http::Version;
+use arc_swap::ArcSwap;
 use tracing::info;
 use tracing::warn;
 
@@ -25,6 +26,7 @@ use crate::downstream::config::WebSocket;
 use crate::downstream::registry::Handshake;
 use crate::downstream::registry::Kept;
 use crate::downstream::registry::Permit;
+use crate::downstream::trials;
 use crate::downstream::Metrics;
 use crate::downstream::Sessions;
 use crate::drain;
@@ -77,8 +79,10 @@ fn without_credentials(login: &Login, service: &Service, wrong: bool) -> Refusal
 /// What every worker shares.
 #[derive(Debug)]
 pub struct Gate {
-    /// The services, in the order of the configuration.
-    pub services: Vec<Service>,
+    /// The services, in the order of the configuration. What they say of extensions may change, nothing else.
+    pub services: ArcSwap<Vec<Service>>,
+    /// What the services' trials count.
+    pub trials: trials::Metrics,
     /// The name of each service.
     pub names: Vec<Arc<str>>,
     /// Who may use each service, where it asks.
@@ -227,7 +231,10 @@ impl Newcomer {
 impl Gate {
     /// Whether a path is a service's.
     pub fn has(&self, path: &str) -> bool {
-        self.services.iter().any(|service| service.serves(path))
+        self.services
+            .load()
+            .iter()
+            .any(|service| service.serves(path))
     }
 
     /// Counts a connection that has yet to finish its opening handshake.
@@ -309,7 +316,7 @@ impl Gate {
             secure,
             headers,
         };
-        opening::negotiate(&request, &self.services)
+        opening::negotiate(&request, &self.services.load())
     }
 
     async fn decide(
@@ -339,7 +346,8 @@ impl Gate {
 
     /// Agrees on everything in the opening handshake.
     async fn agree_at_once(&self, opening: &Opening, client: IpAddr) -> Result<Agreement, Refusal> {
-        let service = &self.services[opening.service];
+        let services = self.services.load_full();
+        let service = &services[opening.service];
         if let Some(redirect) = &service.redirect {
             let location = redirect.location(opening.query.as_deref())?;
             return Err(Refusal::Redirected {
@@ -374,6 +382,7 @@ impl Gate {
             subprotocol,
             &opening.offers,
             principal,
+            address::limit_key(client),
             service,
             &self.catalogue,
         )

@@ -277,7 +277,8 @@ impl Listener {
                 async move { Ok(kept_or_closed(answer.await?, answering, wait)) }
             })
             .configure(move |config| {
-                for path in gate.services.iter().flat_map(|service| &service.paths) {
+                let services = gate.services.load();
+                for path in services.iter().flat_map(|service| &service.paths) {
                     config.route(path, web::to(no_upgrade));
                     // The published Kaazing client for Java asks this before it opens, and gives up on anything but 200.
                     let cookies = format!("{path}/;e/cookies");

@@ -14,6 +14,7 @@ pub mod registry;
 pub mod session;
 pub mod timer;
 pub mod tls;
+pub mod trials;
 pub mod upgrade;
 
 pub use self::gate::Gate;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -17,7 +18,6 @@ use std::time::Instant;
 
 use actix::Message;
 use actix::Recipient;
-use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::control;
@@ -25,6 +25,7 @@ use crate::control::Target;
 use crate::downstream::config::Limits;
 use crate::drain;
 use crate::handshake::Refusal;
+use crate::relay::Seen;
 
 /// What the process tells a session.
 #[derive(Debug, Clone, Copy, Message)]
@@ -37,7 +38,7 @@ pub enum Control {
 }
 
 /// Names a session, uniquely over all gateways for all practical purposes (64 random bits).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 
 impl SessionId {
@@ -76,6 +77,38 @@ pub struct Traffic {
     pub amqp_user: OnceLock<Box<str>>,
     /// What was agreed beyond the plain relay of AMQP; not set where nothing was.
     pub agreed: OnceLock<Box<Agreed>>,
+    /// What the relay shows of itself; not set before there is one.
+    pub relay: OnceLock<Arc<Seen>>,
+    stage: AtomicU8,
+    /// When data last went either way, in milliseconds from the session's opening.
+    moved: AtomicU64,
+}
+
+/// How far a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The handshakes go on.
+    Handshake,
+    /// The client has yet to log in by AMQP.
+    Login,
+    /// Data flows.
+    Open,
+    /// It has a reason to end, and says so.
+    Ending,
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::Handshake, Self::Login, Self::Open, Self::Ending];
+
+    /// What it is called.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Login => "login",
+            Self::Open => "open",
+            Self::Ending => "ending",
+        }
+    }
 }
 
 impl Traffic {
@@ -86,10 +119,43 @@ impl Traffic {
         own.or_else(|| self.amqp_user.get().map(Box::as_ref))
             .unwrap_or_default()
     }
+
+    /// The session is this far now; it never goes back.
+    pub fn reach(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::Relaxed);
+    }
+
+    /// How far the session is.
+    pub fn stage(&self) -> Stage {
+        let stage = usize::from(self.stage.load(Ordering::Relaxed));
+        Stage::ALL.get(stage).copied().unwrap_or(Stage::Ending)
+    }
+
+    /// Data has gone one way or the other, so long after the session's opening.
+    pub fn moves(&self, after: Duration) {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(after, Ordering::Relaxed);
+    }
+
+    /// When data last went either way, from the session's opening on.
+    pub fn moved_after(&self) -> Duration {
+        Duration::from_millis(self.moved.load(Ordering::Relaxed))
+    }
+
+    /// Bytes from and to the client, messages from and to the client.
+    pub fn counts(&self) -> [u64; 4] {
+        [
+            &self.bytes_from_client,
+            &self.bytes_to_client,
+            &self.messages_from_client,
+            &self.messages_to_client,
+        ]
+        .map(|count| count.load(Ordering::Relaxed))
+    }
 }
 
 /// What the handshakes of a session came to.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub struct Agreed {
     /// The subprotocol; empty where there is none.
     pub subprotocol: String,
@@ -116,21 +182,6 @@ pub struct Entry {
     pub is_ended: AtomicBool,
 }
 
-/// One row of the list of sessions.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    id: String,
-    client: IpAddr,
-    service: String,
-    opened_seconds_ago: u64,
-    bytes_from_client: u64,
-    bytes_to_client: u64,
-    messages_from_client: u64,
-    messages_to_client: u64,
-    #[serde(flatten)]
-    agreed: Agreed,
-}
-
 /// Every session of the process.
 #[derive(Debug)]
 pub struct Sessions {
@@ -138,9 +189,12 @@ pub struct Sessions {
     handshakes: Mutex<Places>,
     kept: Mutex<Places>,
     admitted: Mutex<Places>,
-    entries: Mutex<HashMap<SessionId, Entry>>,
+    entries: Vec<Mutex<Part>>,
     left: Notify,
 }
+
+/// A part of the sessions, so that whoever looks at all of them holds up no worker for long.
+type Part = HashMap<SessionId, Arc<Entry>>;
 
 #[derive(Debug, Default)]
 struct Places {
@@ -205,7 +259,7 @@ impl Sessions {
             handshakes: Mutex::default(),
             kept: Mutex::default(),
             admitted: Mutex::default(),
-            entries: Mutex::default(),
+            entries: (0..PARTS).map(|_| Mutex::default()).collect(),
             left: Notify::new(),
         }
     }
@@ -277,12 +331,12 @@ impl Sessions {
 
     /// Makes a session known.
     pub fn enter(&self, id: SessionId, entry: Entry) {
-        lock(&self.entries).insert(id, entry);
+        lock(self.part(id)).insert(id, Arc::new(entry));
     }
 
     /// Forgets a session.
     pub fn leave(&self, id: SessionId) {
-        lock(&self.entries).remove(&id);
+        lock(self.part(id)).remove(&id);
     }
 
     /// Sessions that are admitted now.
@@ -290,48 +344,38 @@ impl Sessions {
         lock(&self.admitted).total
     }
 
-    /// Every session, in no order.
-    pub fn list(&self) -> Vec<Row> {
-        let now = Instant::now();
-        let row = |(id, entry): (&SessionId, &Entry)| Row {
-            id: id.to_string(),
-            client: entry.client,
-            service: entry.service.to_string(),
-            opened_seconds_ago: (now - entry.opened).as_secs(),
-            bytes_from_client: entry.traffic.bytes_from_client.load(Ordering::Relaxed),
-            bytes_to_client: entry.traffic.bytes_to_client.load(Ordering::Relaxed),
-            messages_from_client: entry.traffic.messages_from_client.load(Ordering::Relaxed),
-            messages_to_client: entry.traffic.messages_to_client.load(Ordering::Relaxed),
-            agreed: Agreed {
-                user: entry.traffic.user().to_owned(),
-                ..entry
-                    .traffic
-                    .agreed
-                    .get()
-                    .map(|agreed| agreed.as_ref().clone())
-                    .unwrap_or_default()
-            },
-        };
-        lock(&self.entries).iter().map(row).collect()
+    /// Every session, in no order, read a part at a time: 50,000 of them keep no worker waiting for more than some
+    /// hundred.
+    pub fn entries(&self) -> Vec<(SessionId, Arc<Entry>)> {
+        let mut entries = Vec::with_capacity(self.count());
+        for part in &self.entries {
+            let part = lock(part);
+            entries.extend(part.iter().map(|(id, entry)| (*id, Arc::clone(entry))));
+        }
+        entries
     }
 
     /// Ends one session in an operator's name; says whether there is one of this id.
     pub fn end(&self, id: SessionId) -> bool {
-        let entries = lock(&self.entries);
-        let Some(entry) = entries.get(&id) else {
-            return false;
-        };
-        tell(entry, Control::End);
-        true
+        let entry = lock(self.part(id)).get(&id).cloned();
+        if let Some(entry) = &entry {
+            tell(entry, Control::End);
+        }
+        entry.is_some()
     }
 
     /// Tells every session when to close.
     pub fn drain(&self, watch: &drain::Watch) {
-        for entry in lock(&self.entries).values() {
+        for (_, entry) in self.entries() {
             if let Some(after) = watch.close_after() {
-                tell(entry, Control::Drain(after));
+                tell(&entry, Control::Drain(after));
             }
         }
+    }
+
+    fn part(&self, id: SessionId) -> &Mutex<Part> {
+        let index = id.0 % self.entries.len() as u64;
+        &self.entries[index as usize]
     }
 
     /// Waits until no session is admitted.
@@ -349,19 +393,22 @@ impl Sessions {
 /// What commands may do with sessions.
 impl control::Sessions for Sessions {
     fn end_all_of(&self, target: &Target) -> usize {
-        let entries = lock(&self.entries);
         if let Target::Session(id) = target {
-            let entry = id.parse().ok().and_then(|id| entries.get(&id));
-            return usize::from(entry.is_some_and(end_once));
+            let Ok(id) = id.parse() else {
+                return 0;
+            };
+            let entry = lock(self.part(id)).get(&id).cloned();
+            return usize::from(entry.is_some_and(|entry| end_once(&entry)));
         }
-        let is_meant = |entry: &&Entry| match target {
+        let is_meant = |entry: &Entry| match target {
             Target::User(user) => entry.traffic.user() == user,
             Target::Service(service) => *entry.service == **service,
             Target::All => true,
             Target::Session(_) => false,
         };
-        let meant = entries.values().filter(is_meant);
-        meant.filter(|entry| end_once(entry)).count()
+        let entries = self.entries();
+        let meant = entries.iter().filter(|(_, entry)| is_meant(entry));
+        meant.filter(|(_, entry)| end_once(entry)).count()
     }
 }
 
@@ -410,6 +457,9 @@ fn tell(entry: &Entry, control: Control) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// With 50,000 sessions each part has some 800, which are read in tens of microseconds.
+const PARTS: usize = 64;
 
 /// One address may take a fourth of the places for handshakes: many tabs behind one router, and still
 /// not everybody's.

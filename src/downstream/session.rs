@@ -44,6 +44,7 @@ use crate::downstream::registry::Traffic;
 use crate::downstream::session::finish::Waits;
 use crate::downstream::session::negotiating::Extending;
 use crate::downstream::timer::Timer;
+use crate::downstream::trials::Figures;
 use crate::downstream::Gate;
 use crate::ending::Ending;
 use crate::handshake::opening::EXTENDED_HANDSHAKE;
@@ -119,6 +120,8 @@ pub struct Session<S> {
     timer: Timer,
     sleep: Pin<Box<Sleep>>,
     traffic: Arc<Traffic>,
+    /// Its side of each trial.
+    trials: Vec<Figures>,
     /// The login was accepted, or data may flow where there is none: backends were told.
     is_known: bool,
     early: Vec<u8>,
@@ -190,6 +193,7 @@ impl<S: Socket> Session<S> {
             timer: Timer::new(now),
             sleep: Box::pin(tokio::time::sleep(websocket.ping_interval)),
             traffic: Arc::default(),
+            trials: Vec::new(),
             is_known: false,
             early: start.early,
             place: Rc::new(start.permit),

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 
 use crate::downstream::config::Tls;
 use crate::upstream::tls::certificates;
+use crate::upstream::tls::expiry;
 use crate::upstream::tls::private_key;
 use crate::upstream::tls::provider;
 
@@ -42,6 +43,11 @@ impl CertificateStore {
     pub fn reload(&self) -> Result<(), String> {
         self.current.store(Arc::new(certified_key(&self.settings)?));
         Ok(())
+    }
+
+    /// When the certificate that is shown now expires, or one of its chain, in seconds since 1970.
+    pub fn expiry(&self) -> Option<i64> {
+        expiry(&self.current.load().cert)
     }
 
     /// The listener's side of TLS 1.2 and 1.3, for HTTP/1.1 only: a WebSocket opens with its

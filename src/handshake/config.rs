@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::handshake::login;
 use crate::handshake::origin::OriginRule;
 use crate::handshake::redirect::Redirect;
+use crate::handshake::trial::Trial;
 use crate::upstream;
 use crate::upstream::config::Connections;
 use crate::wire::websocket::header::parse_offers;
@@ -42,10 +43,19 @@ pub struct Service {
     /// day; zero declines the extension.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// What pages with the browser library offer: names from `extensions`, with parameters as in the header.
+    /// What pages with the browser library offer: names from `extensions` or `page_only`, with parameters as in the
+    /// header.
     pub page_extensions: Vec<String>,
+    /// Those of them without which a page's WebSocket fails if their module cannot be loaded; it goes on without the
+    /// others.
+    pub page_required: Vec<String>,
+    /// Extensions that are a page's alone: clients may use them, and the gateway has no part but to count.
+    pub page_only: Vec<String>,
     /// What such pages do where the extended handshake fails to begin.
     pub page_fallback: Fallback,
+    /// Extensions that only a share of the clients gets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trials: Vec<Trial>,
     /// Who may use the service; anybody without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<login::Config>,
@@ -69,7 +79,10 @@ impl Default for Service {
             require_extensions: Vec::new(),
             idle_timeout: Duration::from_secs(30),
             page_extensions: PAGE_EXTENSIONS.map(str::to_owned).to_vec(),
+            page_required: Vec::new(),
+            page_only: Vec::new(),
             page_fallback: Fallback::Plain,
+            trials: Vec::new(),
             login: None,
             redirect: None,
             upstream: upstream::Config::default(),
@@ -81,6 +94,27 @@ impl Service {
     /// Whether the service answers at this path of a request.
     pub fn serves(&self, path: &str) -> bool {
         self.paths.iter().any(|served| same_path(served, path))
+    }
+
+    /// Whether clients may use an extension of this name.
+    pub fn permits(&self, extension: &str) -> bool {
+        let mut permitted = self.extensions.iter().chain(&self.page_only);
+        permitted.any(|name| name == extension)
+    }
+
+    /// The same service with what another has to say of extensions, which is all that may change while it runs.
+    #[must_use]
+    pub fn with_extensions_of(&self, newer: &Self) -> Self {
+        Self {
+            extensions: newer.extensions.clone(),
+            require_extensions: newer.require_extensions.clone(),
+            page_extensions: newer.page_extensions.clone(),
+            page_required: newer.page_required.clone(),
+            page_only: newer.page_only.clone(),
+            page_fallback: newer.page_fallback,
+            trials: newer.trials.clone(),
+            ..self.clone()
+        }
     }
 
     /// Checks what the types alone do not; the upstream checks itself.
@@ -127,24 +161,56 @@ impl Service {
             .map_err(|text| format!("services.{name}.{text}"))
     }
 
-    fn validate_handshake(&self) -> Result<(), String> {
+    fn validate_extensions(&self) -> Result<(), String> {
         for (key, names) in [
             ("extensions", &self.extensions),
             ("require_extensions", &self.require_extensions),
             ("page_extensions", &self.page_extensions),
+            ("page_required", &self.page_required),
+            ("page_only", &self.page_only),
         ] {
             let mut earlier = names.iter().enumerate();
             if let Some((_, name)) = earlier.find(|(index, name)| names[..*index].contains(name)) {
                 return Err(format!("{key}: {name:?} is there twice"));
             }
         }
+        for name in &self.page_only {
+            if self.extensions.contains(name) {
+                return Err(format!(
+                    "page_only: {name:?} is among extensions, which the gateway has a part in"
+                ));
+            }
+        }
         for name in &self.require_extensions {
-            if !self.extensions.contains(name) {
+            if !self.permits(name) {
                 return Err(format!(
                     "require_extensions: {name:?} is not among extensions, so nobody could agree on it"
                 ));
             }
         }
+        self.validate_page()?;
+        for (index, trial) in self.trials.iter().enumerate() {
+            let name = &trial.extension;
+            if !self.permits(name) {
+                return Err(format!(
+                    "trials: {name:?} is neither among extensions nor page_only"
+                ));
+            }
+            if self.require_extensions.contains(name) {
+                return Err(format!(
+                    "trials: {name:?} is among require_extensions, so those without it would be refused"
+                ));
+            }
+            let earlier = &self.trials[..index];
+            if earlier.iter().any(|trial| trial.extension == *name) {
+                return Err(format!("trials: {name:?} is there twice"));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_page(&self) -> Result<(), String> {
+        let mut names: Vec<String> = Vec::new();
         for offer in &self.page_extensions {
             let parsed = parse_offers([offer.as_str()]);
             let name = match parsed.as_deref() {
@@ -153,7 +219,7 @@ impl Service {
                     return Err(format!("page_extensions: {offer:?} is not one offer"));
                 }
             };
-            if !self.extensions.contains(name) {
+            if !self.permits(name) {
                 return Err(format!("page_extensions: {name:?} is not among extensions"));
             }
             // A page sees no native Ping or Pong, and would close for want of them.
@@ -163,7 +229,21 @@ impl Service {
                     "page_extensions: {IDLE_TIMEOUT:?} needs {PING_PONG:?} beside it"
                 ));
             }
+            if names.contains(name) {
+                return Err(format!("page_extensions: {name:?} is there twice"));
+            }
+            names.push(name.clone());
         }
+        match self.page_required.iter().find(|name| !names.contains(name)) {
+            Some(name) => Err(format!(
+                "page_required: {name:?} is not among page_extensions"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_handshake(&self) -> Result<(), String> {
+        self.validate_extensions()?;
         let is_off = self.idle_timeout.is_zero();
         if !is_off && !(IDLE_TIMEOUT_MIN..=IDLE_TIMEOUT_MAX).contains(&self.idle_timeout) {
             return Err("idle_timeout: must be zero, or from 100ms to one day".to_owned());

@@ -1,6 +1,8 @@
 //! The extended handshake as a value: the second negotiation, inside the WebSocket, which gives browsers what they have
 //! no headers for. Messages of the client's come in, messages for it and what they mean go out.
 
+use std::net::IpAddr;
+
 use crate::handshake::agreement::Agreement;
 use crate::handshake::config::Service;
 use crate::handshake::login::Credentials;
@@ -48,6 +50,8 @@ pub struct Context<'a> {
     pub login: Option<&'a Login>,
     /// The gateway's extensions.
     pub catalogue: &'a Catalogue,
+    /// The client's address, as limits count it.
+    pub address: IpAddr,
     /// Whether the gateway is finishing.
     pub is_draining: bool,
     /// The time, as HTTP writes it (RFC 9110 section 5.6.7).
@@ -281,6 +285,7 @@ impl Extended {
             asked.subprotocol,
             &asked.offers,
             principal,
+            context.address,
             service,
             catalogue,
         )?;

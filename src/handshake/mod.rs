@@ -12,6 +12,7 @@ pub mod opening;
 pub mod origin;
 pub mod redirect;
 pub mod refusal;
+pub mod trial;
 
 pub use agreement::Agreement;
 pub use config::Kind;

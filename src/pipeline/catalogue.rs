@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use thiserror::Error;
 
 use crate::pipeline::extensions::IdleTimeout;
+use crate::pipeline::extensions::PageOnly;
 use crate::pipeline::extensions::PingPong;
 use crate::pipeline::extensions::Sequence;
 use crate::pipeline::link::Decision;
@@ -20,6 +22,8 @@ use crate::wire::websocket::header::Offer;
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     entries: Vec<Entry>,
+    /// Those that are a page's alone; what is written here changes for all clones.
+    page_only: Arc<ArcSwap<Vec<Entry>>>,
     metrics: Metrics,
 }
 
@@ -68,11 +72,37 @@ impl Catalogue {
             let figures = Arc::new(metrics.of(extension.name()));
             entries.push(Entry { extension, figures });
         }
-        Self { entries, metrics }
+        Self {
+            entries,
+            page_only: Arc::default(),
+            metrics,
+        }
     }
 
-    /// Answers a list of offers: the extensions that are agreed, in the order of the offers. `allowed` are the names
-    /// that the service permits; all others are declined. Of several offers of one name the first that is agreed
+    /// The names of the extensions that have a part on the gateway.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.extension.name())
+    }
+
+    /// From now on these names stand for extensions that are a page's alone, and no others; sessions keep what they have.
+    pub fn declare_page_only<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let earlier = self.page_only.load();
+        let mut entries: Vec<Entry> = Vec::new();
+        for name in names {
+            if entry_in(&self.entries, name).is_some() || entry_in(&entries, name).is_some() {
+                continue;
+            }
+            let known = entry_in(&earlier, name).cloned();
+            entries.push(known.unwrap_or_else(|| Entry {
+                extension: Arc::new(PageOnly::new(name)),
+                figures: Arc::new(self.metrics.of(name)),
+            }));
+        }
+        self.page_only.store(Arc::new(entries));
+    }
+
+    /// Answers a list of offers: the extensions that are agreed, in the order of the offers. All names that the service
+    /// does not permit are declined. Of several offers of one name the first that is agreed
     /// counts (RFC 7692 section 5).
     ///
     /// # Errors
@@ -80,7 +110,7 @@ impl Catalogue {
     pub fn agree(
         &self,
         offers: &[Offer],
-        allowed: &[String],
+        permits: impl Fn(&str) -> bool,
         terms: &Terms<'_>,
     ) -> Result<Vec<Agreed>, MalformedOffer> {
         let mut agreed: Vec<Agreed> = Vec::new();
@@ -90,7 +120,7 @@ impl Catalogue {
                 continue;
             };
             let is_alternative = agreed.iter().any(|other| other.answer.name == offer.name);
-            if is_alternative || !allowed.contains(&offer.name) {
+            if is_alternative || !permits(&offer.name) {
                 entry.figures.offered(Outcome::Declined);
                 continue;
             }
@@ -119,9 +149,13 @@ impl Catalogue {
         Ok(agreed)
     }
 
-    fn entry(&self, name: &str) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.extension.name() == name)
+    fn entry(&self, name: &str) -> Option<Entry> {
+        entry_in(&self.entries, name)
+            .cloned()
+            .or_else(|| entry_in(&self.page_only.load(), name).cloned())
     }
+}
+
+fn entry_in<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    entries.iter().find(|entry| entry.extension.name() == name)
 }

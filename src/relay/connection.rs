@@ -173,6 +173,7 @@ impl Connection {
     fn start_relaying(&mut self, connected: Connected) {
         let config = &self.service.config;
         self.broker = connected.broker;
+        self.wiring.seen.at(&self.broker);
         let params = Params {
             login: connected.login.map(|(user, password)| Login {
                 user,

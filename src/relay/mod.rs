@@ -13,6 +13,7 @@ pub mod greeting;
 pub mod metrics;
 pub mod negotiation;
 pub mod relaying;
+pub mod seen;
 pub mod server;
 pub mod splice;
 pub mod tally;
@@ -21,6 +22,7 @@ pub mod violation;
 
 use std::any::Any;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix::Message;
 use actix::Recipient;
@@ -29,6 +31,7 @@ pub use self::config::Config;
 pub use self::connection::Connection;
 pub use self::echo::Echo;
 pub use self::metrics::Metrics;
+pub use self::seen::Seen;
 pub use self::tenant::Tenant;
 use crate::batch::Batch;
 use crate::credit::Window;
@@ -76,6 +79,8 @@ pub struct Wiring {
     pub to_client: Rc<Window>,
     /// The session's place among the limits, kept until the relay is gone as well.
     pub place: Rc<dyn Any>,
+    /// What the relay shows of itself to whoever looks at the session.
+    pub seen: Arc<Seen>,
 }
 
 impl Wiring {

@@ -114,6 +114,7 @@ impl Relaying {
         let mut tally = Tally::default();
         let scanned = self.splice.from_client(batch.bytes(), &mut tally);
         metrics.add(&tally);
+        wiring.seen.add_channels(tally.channels);
         let violation = scanned.violation;
         self.to_broker.push_slice(scanned.held.as_slice());
         match scanned.bytes {
@@ -215,6 +216,7 @@ impl Relaying {
         let mut tally = Tally::default();
         let scanned = self.splice.to_client(buffer.data(len), &mut tally);
         metrics.add(&tally);
+        wiring.seen.add_channels(tally.channels);
         let (consumed, incomplete) = (scanned.consumed, scanned.incomplete);
         let failure = scanned.failure;
         let rewritten = match scanned.forward {

@@ -14,6 +14,8 @@ pub struct Tally {
     pub publishes: u32,
     /// basic.deliver and basic.get-ok to the client.
     pub deliveries: u32,
+    /// Channels that were opened (channel.open-ok), less those that were closed (channel.close-ok, by either side).
+    pub channels: i32,
     /// Methods from the client.
     pub methods_from_client: MethodTally,
     /// Methods to the client.
@@ -27,6 +29,8 @@ impl Tally {
         self.methods_from_client.count(method);
         if method == MethodId::BASIC_PUBLISH {
             self.publishes = self.publishes.wrapping_add(1);
+        } else if method == MethodId::CHANNEL_CLOSE_OK {
+            self.channels = self.channels.wrapping_sub(1);
         }
     }
 
@@ -36,6 +40,10 @@ impl Tally {
         self.methods_to_client.count(method);
         if method == MethodId::BASIC_DELIVER || method == MethodId::BASIC_GET_OK {
             self.deliveries = self.deliveries.wrapping_add(1);
+        } else if method == MethodId::CHANNEL_OPEN_OK {
+            self.channels = self.channels.wrapping_add(1);
+        } else if method == MethodId::CHANNEL_CLOSE_OK {
+            self.channels = self.channels.wrapping_sub(1);
         }
     }
 

@@ -318,6 +318,8 @@ impl Tenant {
         let State::Serving(serving) = &self.state else {
             return;
         };
+        let channels = u32::try_from(serving.server.channels()).unwrap_or(u32::MAX);
+        self.wiring.seen.set_channels(channels);
         let Some(seat) = &serving.seat else {
             return;
         };
@@ -452,6 +454,7 @@ impl Tenant {
             );
             return self.end(Ending::BrokerUnreachable(text));
         }
+        self.wiring.seen.at(&seat.facts().broker);
         let mut out = Output::default();
         serving.work = Work::None;
         serving.seat = Some(seat);

@@ -31,13 +31,16 @@ pub enum Standing {
 pub struct Backoff {
     failure: Option<Failure>,
     waited: Duration,
+    /// Trials that have begun, ever.
+    trials: u64,
 }
 
 #[derive(Debug)]
 struct Failure {
     in_a_row: u32,
     until: Instant,
-    is_tried: bool,
+    /// The number of the trial that is under way.
+    trial: Option<u64>,
     /// Up to here the time is in `waited`.
     counted: Instant,
 }
@@ -47,8 +50,9 @@ struct Failure {
 pub enum Attempt {
     /// One of many, at a broker that nothing was known against.
     Ordinary,
-    /// The one by which it is seen whether a broker that has failed is back.
-    Trial,
+    /// The one by which it is seen whether a broker that has failed is back. By its number one is told from another that
+    /// began when it took too long: only the last of them decides.
+    Trial(u64),
 }
 
 impl Backoff {
@@ -57,7 +61,7 @@ impl Backoff {
         match &self.failure {
             None => Standing::Up,
             Some(failure) if failure.until <= now => Standing::Due,
-            Some(failure) if failure.is_tried => Standing::OnTrial(failure.until),
+            Some(failure) if failure.trial.is_some() => Standing::OnTrial(failure.until),
             Some(failure) => Standing::Until(failure.until),
         }
     }
@@ -74,10 +78,11 @@ impl Backoff {
         match &mut self.failure {
             None => Attempt::Ordinary,
             Some(failure) => {
+                self.trials += 1;
                 failure.until = failure.until.max(now + terms.step(failure.in_a_row));
-                failure.is_tried = true;
+                failure.trial = Some(self.trials);
                 failure.counted = now;
-                Attempt::Trial
+                Attempt::Trial(self.trials)
             }
         }
     }
@@ -90,7 +95,7 @@ impl Backoff {
         self.count(now);
         let was_up = self.failure.is_none();
         let is_free = matches!(self.standing(now), Standing::Up | Standing::Due);
-        let counts = attempt == Attempt::Trial || is_free;
+        let counts = is_free || self.is_current(attempt);
         if counts {
             let in_a_row = match &self.failure {
                 None => 1,
@@ -100,7 +105,7 @@ impl Backoff {
             self.failure = Some(Failure {
                 in_a_row,
                 until: now + time,
-                is_tried: false,
+                trial: None,
                 counted: now,
             });
         }
@@ -110,9 +115,12 @@ impl Backoff {
     /// The attempt was given up without a result: another may be the trial.
     pub fn given_up(&mut self, attempt: Attempt, now: Instant) {
         self.count(now);
-        if let (Attempt::Trial, Some(failure)) = (attempt, &mut self.failure) {
+        if !self.is_current(attempt) {
+            return;
+        }
+        if let Some(failure) = &mut self.failure {
             failure.until = failure.until.min(now);
-            failure.is_tried = false;
+            failure.trial = None;
         }
     }
 
@@ -126,6 +134,12 @@ impl Backoff {
     pub fn take_waited(&mut self, now: Instant) -> Duration {
         self.count(now);
         std::mem::take(&mut self.waited)
+    }
+
+    /// Whether it is the trial that the others wait for.
+    fn is_current(&self, attempt: Attempt) -> bool {
+        let trial = self.failure.as_ref().and_then(|failure| failure.trial);
+        trial.is_some_and(|number| attempt == Attempt::Trial(number))
     }
 
     fn count(&mut self, now: Instant) {

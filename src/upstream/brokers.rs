@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::futures::Notified;
@@ -22,9 +21,11 @@ use crate::upstream::backoff::Attempt;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::backoff::Standing;
 use crate::upstream::backoff::Terms;
+use crate::upstream::held::Held;
 use crate::upstream::metrics::BrokerMetrics;
 use crate::upstream::metrics::Metrics;
-use crate::upstream::watch::Watch;
+use crate::upstream::watch;
+use crate::upstream::watch::Way;
 
 /// Every broker that the services name, by its `host:port`. Clones share everything.
 #[derive(Clone)]
@@ -54,11 +55,9 @@ impl Brokers {
             Arc::new(Broker {
                 name: name.to_owned(),
                 health: Mutex::default(),
-                blocked: AtomicUsize::new(0),
                 metrics: self.0.metrics.of_broker(name),
                 sooner: Arc::clone(&self.0.sooner),
-                watch: OnceLock::new(),
-                is_watched: AtomicBool::new(false),
+                watching: Mutex::default(),
                 own: AtomicUsize::new(0),
                 down: Notify::new(),
             })
@@ -76,7 +75,7 @@ impl Brokers {
         let now = Instant::now();
         for broker in self.all() {
             let mut health = lock(&broker.health);
-            broker.count_time(&mut health, now);
+            broker.show(&mut health, now);
         }
     }
 
@@ -102,12 +101,9 @@ impl fmt::Debug for Brokers {
 pub struct Broker {
     name: String,
     health: Mutex<Health>,
-    blocked: AtomicUsize,
     metrics: BrokerMetrics,
     sooner: Arc<Notify>,
-    /// How it is watched after a failure, if it can be.
-    watch: OnceLock<Watch>,
-    is_watched: AtomicBool,
+    watching: Mutex<Watching>,
     /// Connections of the gateway's own that look after themselves.
     own: AtomicUsize,
     /// Told of each failure of a broker that was up.
@@ -119,6 +115,18 @@ struct Health {
     backoff: Backoff,
     /// How it failed last, while it is down.
     detail: String,
+    held: Held,
+}
+
+/// How it is watched after a failure.
+#[derive(Debug, Default)]
+struct Watching {
+    /// By whose logins it can be.
+    ways: Vec<Way>,
+    /// Somebody does.
+    is_under_way: bool,
+    /// What he last heard was worth nothing: that it is back would not be seen by him first.
+    is_blind: bool,
 }
 
 impl Broker {
@@ -135,7 +143,21 @@ impl Broker {
 
     /// Whether it holds back what one of our connections publishes (connection.blocked).
     pub fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Relaxed) > 0
+        lock(&self.health).held.connections() > 0
+    }
+
+    /// Connections of ours whose publishes it holds back.
+    pub fn blocked_connections(&self) -> usize {
+        lock(&self.health).held.connections()
+    }
+
+    /// For how long it is passed over from now on, if it is: others are tried, or sessions wait.
+    pub fn passed_over_for(&self) -> Option<Duration> {
+        let now = Instant::now();
+        match self.standing(now) {
+            Standing::Until(at) | Standing::OnTrial(at) => Some(at.saturating_duration_since(now)),
+            Standing::Up | Standing::Due => None,
+        }
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
@@ -162,31 +184,23 @@ impl Broker {
         let now = Instant::now();
         let mut health = lock(&self.health);
         let is_news = health.backoff.succeeded(now);
-        self.count_time(&mut health, now);
+        self.show(&mut health, now);
         drop(health);
         if is_news {
-            self.metrics.up.set(1);
             info!(broker = self.name, "broker up");
             self.sooner.notify_waiters();
         }
     }
 
     pub(super) fn note_blocked(&self, is_blocked: bool) {
-        let change = |count: usize| {
-            if is_blocked {
-                Some(count + 1)
-            } else {
-                count.checked_sub(1)
-            }
-        };
-        // Taking one away from none is left undone, which is right.
-        let _ = self
-            .blocked
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
-        let count = self.blocked.load(Ordering::Relaxed);
-        self.metrics
-            .blocked
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        let now = Instant::now();
+        let mut health = lock(&self.health);
+        if is_blocked {
+            health.held.one_more(now);
+        } else {
+            health.held.one_less(now);
+        }
+        self.show(&mut health, now);
     }
 
     fn fails(self: &Arc<Self>, attempt: Attempt, terms: Terms, detail: &str) {
@@ -194,41 +208,52 @@ impl Broker {
         let mut health = lock(&self.health);
         let is_news = health.backoff.failed(attempt, now, terms, fastrand::f64());
         detail.clone_into(&mut health.detail);
-        self.count_time(&mut health, now);
+        self.show(&mut health, now);
         drop(health);
-        if attempt == Attempt::Trial {
+        if matches!(attempt, Attempt::Trial(_)) {
             self.sooner.notify_waiters();
         }
         if is_news {
-            self.metrics.up.set(0);
             warn!(broker = self.name, detail, "broker down");
             self.down.notify_waiters();
             self.begin_watch();
         }
     }
 
-    /// How to watch it after a failure; the first who knows how counts.
-    pub(super) fn watch_with(&self, watch: Watch) {
-        // Another service may have been first.
-        let _ = self.watch.set(watch);
+    /// A way to watch it after a failure.
+    pub(super) fn watch_by(&self, way: Way) {
+        lock(&self.watching).ways.push(way);
     }
 
     fn begin_watch(self: &Arc<Self>) {
-        if let Some(watch) = self.watch.get() {
-            if !self.is_watched.swap(true, Ordering::SeqCst) {
-                watch.begin(Arc::clone(self));
-            }
+        let mut watching = lock(&self.watching);
+        if watching.is_under_way || watching.ways.is_empty() {
+            return;
         }
+        (watching.is_under_way, watching.is_blind) = (true, false);
+        let ways = watching.ways.clone();
+        drop(watching);
+        watch::begin(Arc::clone(self), ways);
     }
 
     /// Whether the gateway finds out by itself when it is back.
     pub(super) fn is_watched(&self) -> bool {
-        self.is_watched.load(Ordering::SeqCst)
+        let watching = lock(&self.watching);
+        watching.is_under_way && !watching.is_blind
     }
 
-    /// Nobody watches it any more.
-    pub(super) fn is_watched_no_more(&self) {
-        self.is_watched.store(false, Ordering::SeqCst);
+    /// Whoever watches it can tell, or cannot, whether it is back.
+    pub(super) fn watcher_sees(&self, sees: bool) {
+        lock(&self.watching).is_blind = !sees;
+    }
+
+    /// Nobody watches it any more. Who has `done` it to the end is followed by another if the broker has failed meanwhile.
+    pub(super) fn is_watched_no_more(self: &Arc<Self>, done: bool) {
+        lock(&self.watching).is_under_way = false;
+        // Of a failure before this line nobody was told who would have watched.
+        if done && self.failure().is_some() {
+            self.begin_watch();
+        }
     }
 
     /// Whether there is a connection of the gateway's own that looks after itself.
@@ -242,15 +267,24 @@ impl Broker {
         LookedAfter(Arc::clone(self))
     }
 
-    /// Ready when it goes down after this was first polled.
-    pub(super) async fn goes_down(&self) {
-        self.down.notified().await;
+    /// Ready when it goes down after this was called.
+    pub(super) fn goes_down(&self) -> Notified<'_> {
+        self.down.notified()
     }
 
-    fn count_time(&self, health: &mut Health, now: Instant) {
+    /// Brings the metrics up to what is known, which nobody else can change meanwhile: what is shown last is true last.
+    fn show(&self, health: &mut Health, now: Instant) {
+        self.metrics.up.set(health.backoff.is_up().into());
+        let held = health.held.connections();
+        let held = i64::try_from(held).unwrap_or(i64::MAX);
+        self.metrics.blocked.set(held);
         let waited = health.backoff.take_waited(now);
         if !waited.is_zero() {
             self.metrics.backoff.inc_by(waited.as_secs_f64());
+        }
+        let held = health.held.take_time(now);
+        if !held.is_zero() {
+            self.metrics.blocked_time.inc_by(held.as_secs_f64());
         }
     }
 }
@@ -292,7 +326,7 @@ impl Drop for Try {
             lock(&self.broker.health)
                 .backoff
                 .given_up(attempt, Instant::now());
-            if attempt == Attempt::Trial {
+            if matches!(attempt, Attempt::Trial(_)) {
                 self.broker.sooner.notify_waiters();
             }
         }
@@ -306,7 +340,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Weak;
+    use std::thread;
 
     use prometheus::Registry;
 
@@ -349,5 +384,48 @@ mod tests {
         assert_eq!(broker.standing(Instant::now()), Standing::Up);
         drop(broker.begin(TERMS));
         assert_eq!(broker.failure(), None);
+    }
+
+    /// Who wants to stay with a broker that is back must hear of a failure from before he settles down.
+    #[tokio::test]
+    async fn a_failure_is_told_to_who_has_asked_before() {
+        let broker = broker();
+        let goes_down = broker.goes_down();
+        broker.begin(TERMS).failed("why");
+        tokio::time::timeout(Duration::from_secs(5), goes_down)
+            .await
+            .unwrap();
+    }
+
+    /// A watch that ends at the moment of a failure has not seen it, and kept others from watching: another begins.
+    #[test]
+    fn a_failure_at_the_end_of_a_watch_is_watched() {
+        let broker = broker();
+        broker.watch_by(Way::new(Weak::new(), 0));
+        broker.begin(TERMS).failed("why");
+        assert!(broker.is_watched());
+        broker.is_watched_no_more(true);
+        assert!(broker.is_watched());
+        broker.succeeded();
+        broker.is_watched_no_more(true);
+        assert!(!broker.is_watched());
+    }
+
+    /// Whatever happens at once, what the gauges show last is what is true last.
+    #[test]
+    fn gauges_and_what_is_known_agree() {
+        let broker = broker();
+        for round in 0..1_000 {
+            thread::scope(|scope| {
+                scope.spawn(|| broker.begin(TERMS).failed("why"));
+                scope.spawn(|| broker.succeeded());
+                scope.spawn(|| broker.note_blocked(true));
+                scope.spawn(|| broker.note_blocked(false));
+            });
+            let is_up = i64::from(broker.failure().is_none());
+            assert_eq!(broker.metrics.up.get(), is_up, "round {round}");
+            let is_blocked = broker.metrics.blocked.get() > 0;
+            assert_eq!(is_blocked, broker.is_blocked(), "round {round}");
+        }
     }
 }

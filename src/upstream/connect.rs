@@ -28,9 +28,11 @@ use crate::upstream::evidence::Evidence;
 use crate::upstream::metrics::Metrics;
 use crate::upstream::order::Choice;
 use crate::upstream::order::Tour;
+use crate::upstream::pace;
 use crate::upstream::pace::Pace;
+use crate::upstream::pace::Ticket;
 use crate::upstream::socket::Socket;
-use crate::upstream::watch::Watch;
+use crate::upstream::watch::Way;
 
 /// The brokers of one service. Clones share everything.
 #[derive(Clone)]
@@ -82,7 +84,7 @@ impl Upstream {
         }));
         for (index, broker) in upstream.0.brokers.iter().enumerate() {
             if upstream.account(index).is_some() {
-                broker.watch_with(Watch::new(Arc::downgrade(&upstream.0), index));
+                broker.watch_by(Way::new(Arc::downgrade(&upstream.0), index));
             }
         }
         Ok(upstream)
@@ -98,6 +100,11 @@ impl Upstream {
     /// As [`Self::new`]; then everything stays as it was.
     pub fn reload(&self) -> Result<(), String> {
         self.0.dialer.reload()
+    }
+
+    /// When the certificate that is shown to brokers expires, in seconds since 1970; none if none is.
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        self.0.dialer.certificate_expiry()
     }
 
     /// Opens a socket for a session to the first broker that answers `protocol_header`.
@@ -189,7 +196,8 @@ impl Upstream {
         let metrics = shared.all.metrics();
         let end = tokio::time::Instant::now() + shared.config.connect_deadline;
         let mut tour = self.tour();
-        let mut turn: Option<Turn<'_>> = None;
+        let mut has_turn = false;
+        let mut has_had_turns = false;
         let mut failed = None;
         loop {
             let sooner = shared.all.sooner();
@@ -218,29 +226,28 @@ impl Upstream {
                         }
                         break;
                     }
-                    turn = None;
+                    has_turn = false;
                     tokio::select! {
                         () = sleep_until(end.min(until.into())) => {}
                         () = sooner => {}
                     }
                 }
                 Choice::Try(index) => {
-                    let Some(this_turn) = turn.take() else {
-                        match self.take_turn(end).await {
-                            Some(taken) => turn = Some(taken),
-                            None => {
-                                failed = Some(self.not_tried(index, Failure::Paced));
-                                break;
-                            }
+                    if !has_turn {
+                        if !self.take_turn(has_had_turns, end).await {
+                            failed = Some(self.not_tried(index, Failure::Paced));
+                            break;
                         }
+                        (has_turn, has_had_turns) = (true, true);
                         // Somebody may have found out meanwhile that the broker is down.
                         continue;
-                    };
-                    this_turn.use_up();
+                    }
+                    has_turn = false;
                     let part = fair_part(end, tour.left());
                     tour.has_tried(index);
                     let attempt = metrics.attempt();
                     let broker = &shared.brokers[index];
+                    tracing::debug!(broker = broker.name(), "connect begins");
                     let trial = broker.begin(shared.config.backoff_terms());
                     match self.dial(index, &ask, part).await {
                         Ok(answered) => {
@@ -318,20 +325,28 @@ impl Upstream {
         Tour::new(self.0.brokers.len(), first)
     }
 
-    /// Waits for a turn; none if it would come after `end`.
-    async fn take_turn(&self, end: tokio::time::Instant) -> Option<Turn<'_>> {
+    /// Waits for a turn, before all others if it `returns` from one that led to nothing; false if it would come too late.
+    async fn take_turn(&self, returns: bool, end: tokio::time::Instant) -> bool {
         let Some(pace) = &self.0.pace else {
-            return Some(Turn(None));
+            return true;
         };
         let now = Instant::now();
-        // A turn that leaves no time to dial would only make a healthy broker look like one that hangs.
+        // A turn that leaves no time to dial would only make a healthy broker look like one that hangs. One that comes
+        // at once takes no time away.
         let latest = end - self.0.config.connect_deadline / LEAST_TO_DIAL;
-        let at = lock(pace).take(now, latest.into_std()).ok()?;
-        let turn = Turn(Some((pace, at)));
-        if at > now {
-            sleep_until(at.into()).await;
+        let latest = latest.into_std().max(now);
+        let Ok(ticket) = lock(pace).join(returns, now, latest) else {
+            return false;
+        };
+        let place = Place { pace, ticket };
+        loop {
+            let turn = lock(place.pace).ask(place.ticket, Instant::now());
+            match turn {
+                pace::Turn::Now => return true,
+                pace::Turn::At(at) if at > latest => return false,
+                pace::Turn::At(at) => sleep_until(at.into()).await,
+            }
         }
-        Some(turn)
     }
 
     fn not_tried(&self, index: usize, failure: Failure) -> ConnectError {
@@ -345,20 +360,15 @@ pub(super) fn nobody() -> ConnectError {
     ConnectError::new("(none)".to_owned(), Failure::Refused, 0)
 }
 
-/// A turn to connect; dropped before it has come, it goes to another.
-struct Turn<'a>(Option<(&'a Mutex<Pace>, Instant)>);
-
-impl Turn<'_> {
-    fn use_up(mut self) {
-        self.0 = None;
-    }
+/// A place among those who wait for a turn; dropped, however that comes about, it is free.
+struct Place<'a> {
+    pace: &'a Mutex<Pace>,
+    ticket: Ticket,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some((pace, at)) = self.0 {
-            lock(pace).give_back(at, Instant::now());
-        }
+        lock(self.pace).leave(self.ticket);
     }
 }
 

@@ -62,6 +62,11 @@ impl Dialer {
         }
     }
 
+    /// When the certificate that is shown to brokers expires, in seconds since 1970.
+    pub(super) fn certificate_expiry(&self) -> Option<i64> {
+        self.tls.as_ref()?.expiry()
+    }
+
     /// A socket to this broker and its first bytes, none if none were asked for. Every address that
     /// its name has is tried, each in a fair part of the time until `end`.
     pub(super) async fn dial(

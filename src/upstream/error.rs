@@ -53,6 +53,14 @@ impl ConnectError {
         matches!(self.failure, Failure::LoginRefused)
     }
 
+    /// The sentence and what is behind it, for a log.
+    pub fn with_source(&self) -> String {
+        match self.source() {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+
     /// The sentence without what was tried before this broker.
     pub(super) fn sentence(&self) -> String {
         let (before, after) = self.failure.around_broker();
@@ -76,7 +84,10 @@ impl fmt::Display for ConnectError {
 impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.failure {
-            Failure::Resolve(error) | Failure::Io(error) | Failure::Tls(error) => Some(error),
+            Failure::Resolve(error)
+            | Failure::Io(error)
+            | Failure::Tls(error)
+            | Failure::NotLetIn(error) => Some(error),
             Failure::Refused
             | Failure::Deadline(_)
             | Failure::Proxy
@@ -118,9 +129,28 @@ pub enum Failure {
     /// It speaks AMQP but refused the gateway's own login or vhost. Only a probe logs in, so only a
     /// probe ends so.
     LoginRefused,
+    /// It speaks AMQP, but the gateway's own login came to nothing otherwise.
+    NotLetIn(io::Error),
 }
 
 impl Failure {
+    /// Whether it is certain that nobody can reach the broker now, however he would speak to it. Otherwise the fault may be
+    /// with the settings of whoever tried: TLS, the PROXY protocol, the login.
+    pub(super) fn is_for_all(&self) -> bool {
+        match self {
+            Self::Resolve(_) | Self::Refused | Self::Io(_) | Self::Deadline(_) => true,
+            Self::Proxy
+            | Self::Tls(_)
+            | Self::ClosedEarly
+            | Self::NotAmqp
+            | Self::ExpectsTls
+            | Self::BackedOff
+            | Self::Paced
+            | Self::LoginRefused
+            | Self::NotLetIn(_) => false,
+        }
+    }
+
     /// Sorts an error of a socket that is already connected.
     pub(super) fn of_socket(error: io::Error) -> Self {
         if tls_cause(&error).is_some() {
@@ -146,6 +176,7 @@ impl Failure {
             Self::BackedOff => "backed_off",
             Self::Paced => "paced",
             Self::LoginRefused => "login_refused",
+            Self::NotLetIn(_) => "not_let_in",
         }
     }
 
@@ -170,6 +201,7 @@ impl Failure {
                 " now, the turn would come too late",
             ),
             Self::LoginRefused => ("broker ", " refused the login or the vhost of the service"),
+            Self::NotLetIn(_) => ("broker ", " did not let the gateway itself in"),
         }
     }
 }
@@ -300,6 +332,7 @@ mod tests {
             Failure::BackedOff,
             Failure::Paced,
             Failure::LoginRefused,
+            Failure::NotLetIn(io::ErrorKind::Other.into()),
         ];
         failures
             .extend([Step::Resolve, Step::Connect, Step::Tls, Step::Answer].map(Failure::Deadline));
@@ -332,11 +365,8 @@ mod tests {
     fn every_outcome_but_the_probes_is_counted_from_zero() {
         for failure in failures() {
             let listed = FAILED_OUTCOMES.contains(&failure.outcome());
-            assert_eq!(
-                listed,
-                !matches!(failure, Failure::LoginRefused),
-                "{failure:?}"
-            );
+            let is_probes = matches!(failure, Failure::LoginRefused | Failure::NotLetIn(_));
+            assert_eq!(listed, !is_probes, "{failure:?}");
         }
     }
 }

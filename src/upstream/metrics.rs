@@ -24,6 +24,7 @@ pub struct Metrics {
     duration: Histogram,
     up: IntGaugeVec,
     blocked: IntGaugeVec,
+    blocked_time: CounterVec,
     backoff: CounterVec,
 }
 
@@ -34,6 +35,8 @@ pub(super) struct BrokerMetrics {
     pub(super) up: IntGauge,
     /// Connections that it holds back.
     pub(super) blocked: IntGauge,
+    /// Seconds in which it held back any.
+    pub(super) blocked_time: Counter,
     /// Seconds in which it was passed over.
     pub(super) backoff: Counter,
 }
@@ -77,6 +80,13 @@ impl Metrics {
                 ),
                 &["broker"],
             )?,
+            blocked_time: CounterVec::new(
+                Opts::new(
+                    "smeuse_broker_blocked_seconds_total",
+                    "Seconds in which the broker held back publishes of any connection.",
+                ),
+                &["broker"],
+            )?,
             backoff: CounterVec::new(
                 Opts::new(
                     "smeuse_broker_backoff_seconds_total",
@@ -93,6 +103,7 @@ impl Metrics {
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.up.clone()))?;
         registry.register(Box::new(metrics.blocked.clone()))?;
+        registry.register(Box::new(metrics.blocked_time.clone()))?;
         registry.register(Box::new(metrics.backoff.clone()))?;
         Ok(metrics)
     }
@@ -104,6 +115,7 @@ impl Metrics {
         BrokerMetrics {
             up,
             blocked: self.blocked.with_label_values(&[name]),
+            blocked_time: self.blocked_time.with_label_values(&[name]),
             backoff: self.backoff.with_label_values(&[name]),
         }
     }

@@ -8,6 +8,7 @@ pub mod connect;
 mod dial;
 pub mod error;
 mod evidence;
+pub mod held;
 pub mod kit;
 pub mod metrics;
 pub mod order;

@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -22,11 +24,13 @@ use lapin::uri::AMQPUserInfo;
 use lapin::Channel;
 use lapin::Connection;
 use lapin::ConnectionProperties;
+use lapin::ErrorKind;
 use lapin::Event;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tokio::time::timeout;
 use tokio::time::timeout_at;
 use tokio::time::Instant;
@@ -44,10 +48,11 @@ use crate::upstream::kit;
 use crate::upstream::probe::Account;
 use crate::upstream::socket::Socket;
 use crate::upstream::Broker;
+use crate::wire::amqp::FrameKind;
 
 /// A connection of the gateway's own to one broker.
 pub struct Own {
-    connection: Connection,
+    connection: Arc<Connection>,
     /// For round trips; nothing else happens on it.
     probe: Channel,
     /// In a mutex so that the whole may be shared; nobody waits for it.
@@ -68,6 +73,9 @@ pub enum OpenError {
     Unreachable(ConnectError),
     /// The broker is there, and refuses the login or the vhost.
     Refused(ConnectError),
+    /// The fault may be with the settings of the gateway's own login, such as TLS's, or the broker is there and the login
+    /// came to nothing otherwise: it says nothing of how sessions would fare.
+    NotLetIn(ConnectError),
 }
 
 impl Upstream {
@@ -96,16 +104,18 @@ impl Upstream {
                     own.looked_after = Some(own.broker.look_after());
                     return Ok(own);
                 }
-                Err(OpenError::Unreachable(error) | OpenError::Refused(error)) => {
-                    failed = Some(error);
-                }
+                Err(
+                    OpenError::Unreachable(error)
+                    | OpenError::Refused(error)
+                    | OpenError::NotLetIn(error),
+                ) => failed = Some(error),
             }
         }
         Err(failed.unwrap_or_else(nobody))
     }
 
-    /// Logs in at the broker of this index, under this name if there is one. What comes of it counts as for sessions,
-    /// apart from metrics. Runs where lapin does.
+    /// Logs in at the broker of this index, under this name if there is one. That it succeeds, or that nobody can reach the
+    /// broker, counts as for sessions, apart from metrics. Runs where lapin does.
     pub(super) async fn open_own(
         &self,
         index: usize,
@@ -120,7 +130,7 @@ impl Upstream {
                 broker.succeeded();
                 Ok(Own {
                     events: Mutex::new(Box::pin(connection.events_listener())),
-                    connection,
+                    connection: Arc::new(connection),
                     probe,
                     upstream: self.clone(),
                     broker,
@@ -134,6 +144,9 @@ impl Upstream {
                 if error.is_refusal() {
                     broker.succeeded();
                     return Err(OpenError::Refused(error));
+                }
+                if !error.failure().is_for_all() {
+                    return Err(OpenError::NotLetIn(error));
                 }
                 broker.failed(self.config().backoff_terms(), &error.sentence());
                 Err(OpenError::Unreachable(error))
@@ -155,9 +168,11 @@ impl Upstream {
         };
         let answered = self.dial(index, &ask, end).await?;
         let (life, end_of_life) = oneshot::channel();
+        let heard = Arc::new(AtomicBool::new(false));
         let stream = Mortal {
             socket: answered.socket,
             end_of_life,
+            heard: Some(Arc::clone(&heard)),
         };
         let uri = AMQPUri {
             scheme: AMQPScheme::AMQP,
@@ -186,13 +201,21 @@ impl Upstream {
             let probe = connection.create_channel().await?;
             Ok((connection, probe))
         };
-        let opened = timeout_at(end, opening)
-            .await
-            .map_err(|_| Failure::Deadline(Step::Answer))?;
+        let opened = timeout_at(end, opening).await;
+        let is_heard = heard.load(Ordering::Relaxed);
+        let opened = opened.map_err(|_| {
+            if is_heard {
+                Failure::NotLetIn(io::ErrorKind::TimedOut.into())
+            } else {
+                Failure::Deadline(Step::Answer)
+            }
+        })?;
         let (connection, probe) = opened.map_err(|error: lapin::Error| {
             tracing::debug!(%error, "no connection of the gateway's own");
             if kit::is_refusal(&error) {
                 Failure::LoginRefused
+            } else if is_heard {
+                Failure::NotLetIn(io::Error::other(error.to_string()))
             } else {
                 Failure::ClosedEarly
             }
@@ -207,12 +230,9 @@ impl Own {
         &self.broker
     }
 
-    /// A channel.
-    ///
-    /// # Errors
-    /// lapin's.
-    pub async fn channel(&self) -> Result<Channel, lapin::Error> {
-        self.connection.create_channel().await
+    /// Where its channels come from.
+    pub fn channels(&self) -> Channels {
+        Channels(Arc::clone(&self.connection))
     }
 
     /// Takes care of the connection until it is lost: a round trip every few seconds, and what the broker says of
@@ -220,32 +240,47 @@ impl Own {
     ///
     /// basic.qos costs a broker one method each way, and no line in its log.
     pub async fn keep(&mut self) -> String {
+        let mut round_trip: Option<RoundTrip> = None;
+        let mut time = Box::pin(sleep(ROUND_TRIP_PAUSE));
         loop {
-            let events = self
-                .events
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
-            let event = timeout(
-                ROUND_TRIP_PAUSE,
-                poll_fn(|cx| events.as_mut().poll_next(cx)),
-            );
-            match event.await {
-                Ok(Some(Event::ConnectionBlocked(_))) => {
-                    let name = self.broker.name().to_owned();
-                    self.blocked = Some(Blocked::new(self.upstream.clone(), name));
-                }
-                Ok(Some(Event::ConnectionUnblocked)) => self.blocked = None,
-                // The end of a channel is an error as well, and the affair of whoever uses it.
-                Ok(Some(Event::Error(_))) if self.connection.status().connected() => {}
-                Ok(Some(Event::Error(error))) => return self.lost(&error.to_string()),
-                Ok(None) => return self.lost("closed"),
-                Ok(Some(_)) => {}
-                // What a broker holds back would not be read, and that it does is an answer.
-                Err(_) if self.blocked.is_some() => {}
-                Err(_) => match self.round_trip().await {
-                    Ok(()) => {}
-                    Err(how) => return self.lost(&how),
+            let events = self.events.get_mut();
+            let events = events.unwrap_or_else(PoisonError::into_inner);
+            tokio::select! {
+                // What the broker says of publishers comes before the judgement that it says nothing.
+                biased;
+                event = poll_fn(|cx| events.as_mut().poll_next(cx)) => match event {
+                    Some(Event::ConnectionBlocked(_)) => {
+                        let name = self.broker.name().to_owned();
+                        self.blocked = Some(Blocked::new(self.upstream.clone(), name));
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        self.blocked = None;
+                        // What was asked before is read and answered from now on.
+                        time.as_mut().reset(Instant::now() + ROUND_TRIP);
+                    }
+                    // The end of a channel is an error as well, and the affair of whoever uses it.
+                    Some(Event::Error(_)) if self.connection.status().connected() => {}
+                    Some(Event::Error(error)) => return self.lost(&error),
+                    None => return self.failed("closed"),
+                    Some(_) => {}
                 },
+                answer = answer(&mut round_trip) => {
+                    round_trip = None;
+                    if let Err(error) = answer {
+                        return self.lost(&error);
+                    }
+                    time.as_mut().reset(Instant::now() + ROUND_TRIP_PAUSE);
+                }
+                // What a broker holds back is not read, and that it does is an answer.
+                () = &mut time, if self.blocked.is_none() => {
+                    if round_trip.is_some() {
+                        return self.failed("no answer in time");
+                    }
+                    let probe = self.probe.clone();
+                    let options = BasicQosOptions::default();
+                    round_trip = Some(Box::pin(async move { probe.basic_qos(1, options).await }));
+                    time.as_mut().reset(Instant::now() + ROUND_TRIP);
+                }
             }
         }
     }
@@ -257,24 +292,55 @@ impl Own {
         drop(timeout(ROUND_TRIP, closing).await);
     }
 
-    async fn round_trip(&mut self) -> Result<(), String> {
-        match timeout(
-            ROUND_TRIP,
-            self.probe.basic_qos(1, BasicQosOptions::default()),
-        )
-        .await
-        {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("no answer in time".to_owned()),
+    /// A broker that closes a connection in order works, whatever it has against this one.
+    fn lost(&self, error: &lapin::Error) -> String {
+        if matches!(error.kind(), ErrorKind::ProtocolError(_)) {
+            return self.detail(&error.to_string());
         }
+        self.failed(&error.to_string())
     }
 
-    fn lost(&self, how: &str) -> String {
-        let name = self.broker.name();
-        let detail = format!("broker {name} lost a connection of the gateway's own: {how}");
+    /// It is the broker that has failed.
+    fn failed(&self, how: &str) -> String {
+        let detail = self.detail(how);
         self.upstream.lost_own(&self.broker, &detail);
         detail
+    }
+
+    fn detail(&self, how: &str) -> String {
+        let name = self.broker.name();
+        format!("broker {name} lost a connection of the gateway's own: {how}")
+    }
+}
+
+/// Opens channels on a connection, also while it is taken care of.
+#[derive(Clone)]
+pub struct Channels(Arc<Connection>);
+
+impl Channels {
+    /// A channel.
+    ///
+    /// # Errors
+    /// lapin's.
+    pub async fn open(&self) -> Result<Channel, lapin::Error> {
+        self.0.create_channel().await
+    }
+}
+
+impl std::fmt::Debug for Channels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Channels").finish()
+    }
+}
+
+/// A question to the broker that it has not answered.
+type RoundTrip = Pin<Box<dyn Future<Output = Result<(), lapin::Error>> + Send>>;
+
+/// The broker's answer, never if there is no question.
+async fn answer(round_trip: &mut Option<RoundTrip>) -> Result<(), lapin::Error> {
+    match round_trip {
+        Some(round_trip) => round_trip.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -290,6 +356,8 @@ impl std::fmt::Debug for Own {
 struct Mortal {
     socket: Socket,
     end_of_life: oneshot::Receiver<()>,
+    /// Told once if the first thing that comes is AMQP's; then gone.
+    heard: Option<Arc<AtomicBool>>,
 }
 
 impl Mortal {
@@ -308,7 +376,14 @@ impl AsyncRead for Mortal {
         if self.is_over(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if let Some(first) = buffer.filled().get(before) {
+            if let Some(heard) = self.heard.take() {
+                heard.store(*first == FrameKind::METHOD.0, Ordering::Relaxed);
+            }
+        }
+        read
     }
 }
 

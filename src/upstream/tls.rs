@@ -19,6 +19,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::TlsConnector;
+use x509_parser::parse_x509_certificate;
 
 use crate::upstream::config::BrokerUri;
 use crate::upstream::config::Config;
@@ -27,7 +28,14 @@ use crate::upstream::config::Tls;
 /// What is needed to speak TLS with the brokers of one service.
 pub struct Connector {
     settings: Tls,
-    client: ArcSwap<ClientConfig>,
+    client: ArcSwap<Client>,
+}
+
+/// What one reading of the files gave.
+struct Client {
+    config: Arc<ClientConfig>,
+    /// When our own certificate expires, if there is one.
+    expiry: Option<i64>,
 }
 
 impl Connector {
@@ -48,14 +56,19 @@ impl Connector {
                 ),
             })?;
         }
-        let client = ArcSwap::from_pointee(client_config(&settings)?);
+        let client = ArcSwap::from_pointee(client(&settings)?);
         Ok(Some(Self { settings, client }))
     }
 
     /// Reads the files again. On an error everything stays as it was.
     pub(super) fn reload(&self) -> Result<(), String> {
-        self.client.store(Arc::new(client_config(&self.settings)?));
+        self.client.store(Arc::new(client(&self.settings)?));
         Ok(())
+    }
+
+    /// When the certificate that is shown to brokers expires; see [`expiry`].
+    pub(super) fn expiry(&self) -> Option<i64> {
+        self.client.load().expiry
     }
 
     /// The TLS handshake with the broker `host` at the other end of `stream`.
@@ -66,7 +79,7 @@ impl Connector {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = server_name(&self.settings, host)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        TlsConnector::from(self.client.load_full())
+        TlsConnector::from(Arc::clone(&self.client.load().config))
             .connect(name, stream)
             .await
     }
@@ -84,6 +97,15 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
         return Err(unreadable(path, "certificate", &pem::Error::NoItemsFound));
     }
     Ok(certificates)
+}
+
+/// When the first of these certificates expires, in seconds since 1970; none if that cannot be read.
+pub fn expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let expiry = |certificate: &CertificateDer<'_>| {
+        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    };
+    chain.iter().filter_map(expiry).min()
 }
 
 /// The first private key of a PEM file (PKCS #8, PKCS #1 or SEC 1).
@@ -105,6 +127,10 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// The key and the file, and what is wrong with it.
 pub fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
+    client(settings).map(|client| ClientConfig::clone(&client.config))
+}
+
+fn client(settings: &Tls) -> Result<Client, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("tls: {error}"))?;
@@ -123,11 +149,15 @@ pub fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
         })?,
     };
     let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
-        return Ok(builder.with_no_client_auth());
+        return Ok(Client {
+            config: Arc::new(builder.with_no_client_auth()),
+            expiry: None,
+        });
     };
     let chain = certificates(certificate).map_err(|error| format!("tls.certificate: {error}"))?;
     let private_key = private_key(key).map_err(|error| format!("tls.key: {error}"))?;
-    builder
+    let expiry = expiry(&chain);
+    let config = builder
         .with_client_auth_cert(chain, private_key)
         .map_err(|error| {
             format!(
@@ -135,7 +165,11 @@ pub fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
                 key.display(),
                 certificate.display()
             )
-        })
+        })?;
+    Ok(Client {
+        config: Arc::new(config),
+        expiry,
+    })
 }
 
 /// The name to ask for and to verify: the settings', else `host`.

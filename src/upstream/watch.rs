@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::Weak;
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::time::sleep;
 use tokio::time::timeout;
 use tokio::time::Instant;
@@ -18,76 +19,104 @@ use crate::upstream::own::Own;
 use crate::upstream::runtime;
 use crate::upstream::Broker;
 
-/// Where a broker is and how one logs in there, for as long as the service exists.
-#[derive(Debug)]
-pub(super) struct Watch {
+/// How one logs in at a broker: as a service does, for as long as it exists, or as `[control]` does.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
     upstream: Weak<Shared>,
     index: usize,
 }
 
-impl Watch {
+impl Way {
     pub(super) fn new(upstream: Weak<Shared>, index: usize) -> Self {
         Self { upstream, index }
     }
 
-    /// Begins to watch; nobody watches the broker yet.
-    pub(super) fn begin(&self, broker: Arc<Broker>) {
-        let (upstream, index) = (Weak::clone(&self.upstream), self.index);
-        match runtime::handle() {
-            Ok(handle) => drop(handle.spawn(watch(upstream, index, broker))),
-            Err(error) => {
-                tracing::error!(%error, "broker not watched");
-                broker.is_watched_no_more();
-            }
+    /// None where the service is gone or has no login of its own.
+    async fn open(&self) -> Option<Result<Own, OpenError>> {
+        let upstream = Upstream::from_weak(&self.upstream)?;
+        let account = upstream.account(self.index)?;
+        let end = Instant::now() + upstream.config().connect_deadline;
+        Some(upstream.open_own(self.index, account, None, end).await)
+    }
+}
+
+/// Begins to watch by these ways; nobody watches the broker yet.
+pub(super) fn begin(broker: Arc<Broker>, ways: Vec<Way>) {
+    match runtime::handle() {
+        Ok(handle) => drop(handle.spawn(watch(broker, ways))),
+        Err(error) => {
+            tracing::error!(%error, "broker not watched");
+            broker.is_watched_no_more(false);
         }
     }
 }
 
-async fn watch(upstream: Weak<Shared>, index: usize, broker: Arc<Broker>) {
+async fn watch(broker: Arc<Broker>, ways: Vec<Way>) {
+    let mut ways: Vec<_> = ways.into_iter().map(|way| (way, Sight::Clear)).collect();
     let mut pause = FIRST_PAUSE;
-    loop {
+    let mut turn = 0;
+    let done = loop {
         sleep(pause.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
-        pause = (2 * pause).min(PAUSE);
-        let Some(opened) = open(&upstream, index).await else {
-            break;
+        // From here on, so that no failure between the login and the staying goes by.
+        let goes_down = broker.goes_down();
+        turn += 1;
+        let index = turn % ways.len().max(1);
+        let Some((way, sight)) = ways.get_mut(index) else {
+            break false;
         };
-        match opened {
-            Ok(own) => {
+        match way.open().await {
+            Some(Ok(own)) => {
+                *sight = Sight::Clear;
+                broker.watcher_sees(true);
                 if broker.has_own_connection() {
                     own.close().await;
-                    break;
+                    break true;
                 }
-                if stay(own, &broker).await {
-                    break;
+                if stay(own, goes_down).await {
+                    break true;
                 }
                 pause = FIRST_PAUSE;
+                continue;
             }
+            None => drop(ways.remove(index)),
             // It is there; whether sessions fare better is for them to find out.
-            Err(OpenError::Refused(error)) => {
+            Some(Err(OpenError::Refused(error))) => {
                 tracing::warn!(broker = broker.name(), detail = %error, "broker not watched");
-                break;
+                ways.remove(index);
             }
-            Err(OpenError::Unreachable(_)) => {}
+            Some(Err(OpenError::Unreachable(_))) => *sight = Sight::Clear,
+            // This login may never succeed, so that nobody may wait for it: sessions may be able to do what it is not.
+            Some(Err(OpenError::NotLetIn(_))) => {
+                if broker.failure().is_none() {
+                    break true;
+                }
+                *sight = Sight::Blind;
+            }
         }
-    }
-    broker.is_watched_no_more();
+        let sees = ways.iter().any(|(_, sight)| *sight == Sight::Clear);
+        broker.watcher_sees(sees);
+        let most = if sees { PAUSE } else { PAUSE_OF_THE_BLIND };
+        pause = (2 * pause).min(most);
+    };
+    broker.is_watched_no_more(done);
 }
 
-/// None where the service is gone or has no login of its own.
-async fn open(upstream: &Weak<Shared>, index: usize) -> Option<Result<Own, OpenError>> {
-    let upstream = Upstream::from_weak(upstream)?;
-    let account = upstream.account(index)?;
-    let end = Instant::now() + upstream.config().connect_deadline;
-    Some(upstream.open_own(index, account, None, end).await)
+/// What a login is worth for finding out whether a broker is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// Nothing is known against it.
+    Clear,
+    /// It fails where the broker is there.
+    Blind,
 }
 
 /// True once the broker has been well for long enough; false when it is down.
-async fn stay(mut own: Own, broker: &Broker) -> bool {
+async fn stay(mut own: Own, goes_down: Notified<'_>) -> bool {
     let kept = timeout(STAY, async {
         tokio::select! {
             _ = own.keep() => {}
             // A session has fared badly. That this connection works proves little: sessions need new ones.
-            () = broker.goes_down() => {}
+            () = goes_down => {}
         }
     });
     let is_well = kept.await.is_err();
@@ -99,6 +128,9 @@ async fn stay(mut own: Own, broker: &Broker) -> bool {
 /// half is taken away at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The same for a login that fails where the broker is there: it costs the broker's log a line each time.
+const PAUSE_OF_THE_BLIND: Duration = Duration::from_secs(30);
 
 /// How long a broker that is back is watched on.
 const STAY: Duration = Duration::from_secs(10 * 60);

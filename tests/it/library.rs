@@ -1,8 +1,5 @@
 //! What the public listener serves for pages: the browser library, its configuration, and modules of extensions.
 
-use std::fs;
-use std::path::PathBuf;
-
 use base64::prelude::BASE64_STANDARD;
 use base64::Engine;
 use serde_json::json;
@@ -11,12 +8,14 @@ use sha2::Digest;
 use sha2::Sha384;
 
 use crate::harness::configuration;
+use crate::harness::folder::Folder;
 use crate::harness::gateway::Gateway;
 use crate::harness::http;
 use crate::harness::http::Response;
 
 const SCRIPT: &str = "/_smeuse/smeuse.js";
 const MODULE: &str = "/_smeuse/smeuse.mjs";
+const INSTALL: &str = "/_smeuse/install.mjs";
 const CONFIGURATION: &str = "/_smeuse/config.json";
 
 #[track_caller]
@@ -36,6 +35,17 @@ fn integrity(body: &str) -> String {
     format!("sha384-{}", BASE64_STANDARD.encode(Sha384::digest(body)))
 }
 
+/// Where the module of an extension is under a name that its content gives.
+fn hashed(extension: &str, content: &str) -> String {
+    let digest = Sha384::digest(content);
+    let hash: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("/_smeuse/extensions/{extension}.{hash}.js")
+}
+
 /// Whoever may load it: script and module are for pages of any origin, and nobody guesses their type.
 #[test]
 fn the_library_is_served_to_pages_of_any_origin() {
@@ -43,6 +53,7 @@ fn the_library_is_served_to_pages_of_any_origin() {
     for (path, kind) in [
         (SCRIPT, "text/javascript"),
         (MODULE, "text/javascript"),
+        (INSTALL, "text/javascript"),
         (CONFIGURATION, "application/json"),
     ] {
         let response = get(&gateway, path);
@@ -65,7 +76,7 @@ fn the_library_is_served_to_pages_of_any_origin() {
 #[test]
 fn a_head_is_that_of_the_answer_to_get() {
     let gateway = Gateway::start(&configuration::echo());
-    for path in [SCRIPT, MODULE, CONFIGURATION] {
+    for path in [SCRIPT, MODULE, INSTALL, CONFIGURATION] {
         let head = http::request(gateway.public(), "HEAD", path).expect("an answer");
         let whole = get(&gateway, path);
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
@@ -80,7 +91,7 @@ fn a_head_is_that_of_the_answer_to_get() {
 #[test]
 fn what_a_page_has_already_is_304() {
     let gateway = Gateway::start(&configuration::echo());
-    for path in [SCRIPT, MODULE, CONFIGURATION] {
+    for path in [SCRIPT, MODULE, INSTALL, CONFIGURATION] {
         let etag = get(&gateway, path)
             .header("ETag")
             .expect("an ETag")
@@ -96,6 +107,23 @@ fn what_a_page_has_already_is_304() {
             assert_eq!(response.header("Access-Control-Allow-Origin"), Some("*"));
         }
     }
+}
+
+/// RFC 9110 section 15.5.6: what can only be read says so.
+#[test]
+fn the_library_can_only_be_read() {
+    let gateway = Gateway::start(&configuration::echo());
+    for (path, status) in [
+        (SCRIPT, 405),
+        (CONFIGURATION, 405),
+        ("/_smeuse/nothing", 405),
+    ] {
+        let answer = http::request(gateway.public(), "POST", path).expect("an answer");
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("Allow"), Some("GET, HEAD"), "{path}");
+    }
+    assert_eq!(get(&gateway, "/_smeuse/nothing").status, 404);
+    assert_eq!(get(&gateway, "/_smeuse/").status, 404);
 }
 
 /// The hashes in `config.json` are those of what is served.
@@ -122,19 +150,19 @@ fn the_configuration_tells_pages_of_the_services() {
     folder.write("another.js", "export default {}\n");
     let web = format!(
         "[websocket]\nmessage_before_login_bytes = 5000\n[web]\nextensions = \"{}\"\n",
-        folder.0.display()
+        folder.path().display()
     );
     let amqp = configuration::service(
         "amqp",
         "amqp",
         &["/ws/amqp", "/amqp"],
-        "page_extensions = [\"x-kaazing-ping-pong; level=2; x\", \"smeuse-sequence\"]",
+        "page_extensions = [\"x-kaazing-ping-pong; level=2; x\", \"smeuse-sequence\"]\npage_required = [\"smeuse-sequence\"]",
     );
     let lines = "page_fallback = \"error\"\npage_extensions = []";
     let echo = configuration::service("echo", "echo", &["/echo"], lines);
     let gateway = Gateway::start(&(web + &amqp + &echo));
     let endpoints = &configuration_of(&gateway)["endpoints"];
-    let module = "/_smeuse/extensions/x-kaazing-ping-pong.js";
+    let module = hashed("x-kaazing-ping-pong", stamp);
     let expected = json!([
         {
             "service": "amqp",
@@ -146,8 +174,9 @@ fn the_configuration_tells_pages_of_the_services() {
                     "params": "level=2; x",
                     "module": module,
                     "integrity": integrity(stamp),
+                    "required": false,
                 },
-                { "name": "smeuse-sequence" },
+                { "name": "smeuse-sequence", "required": true },
             ],
             "fallback": "plain",
             "messageBytes": 5000,
@@ -163,11 +192,17 @@ fn the_configuration_tells_pages_of_the_services() {
     ]);
     assert_eq!(*endpoints, expected);
 
-    let response = get(&gateway, module);
-    assert_eq!((response.status, &response.body[..]), (200, stamp));
-    assert_eq!(response.header("Access-Control-Allow-Origin"), Some("*"));
-    let kind = response.header("Content-Type").unwrap_or_default();
-    assert!(kind.starts_with("text/javascript"), "{kind}");
+    for (path, cache_control) in [
+        (&module[..], "public, max-age=31536000, immutable"),
+        ("/_smeuse/extensions/x-kaazing-ping-pong.js", "no-cache"),
+    ] {
+        let response = get(&gateway, path);
+        assert_eq!((response.status, &response.body[..]), (200, stamp));
+        assert_eq!(response.header("Access-Control-Allow-Origin"), Some("*"));
+        assert_eq!(response.header("Cache-Control"), Some(cache_control));
+        let kind = response.header("Content-Type").unwrap_or_default();
+        assert!(kind.starts_with("text/javascript"), "{kind}");
+    }
     for (path, status) in [
         ("/_smeuse/extensions/another.js", 200),
         ("/_smeuse/extensions/notes.txt", 404),
@@ -200,7 +235,7 @@ fn nothing_private_is_told() {
 #[test]
 fn without_the_library_there_is_nothing_of_it() {
     let gateway = Gateway::start(&("[web]\nlibrary = false\n".to_owned() + &configuration::echo()));
-    for path in [SCRIPT, MODULE, CONFIGURATION] {
+    for path in [SCRIPT, MODULE, INSTALL, CONFIGURATION] {
         assert_eq!(get(&gateway, path).status, 404, "{path}");
     }
 }
@@ -216,28 +251,6 @@ fn get_knowing(gateway: &Gateway, path: &str, known: &str) -> Response {
         .as_bytes(),
     );
     client.response()
-}
-
-/// A folder of a test's own, which goes away with its owner.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("it-{}-modules", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).expect("a module");
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// What the published Kaazing client for Java asks before it opens a WebSocket.

@@ -44,6 +44,8 @@ mod upstreams;
 mod brokers;
 // The gateway as a client of its own broker: events, commands, permissions, alarms, restarts.
 mod control;
+// The gateway's own connections: what they tell of a broker's health, and commands during an alarm.
+mod own;
 // The table of endings, row by row.
 mod endings;
 // Back-pressure: whoever stalls pauses the other side and costs no memory.
@@ -58,14 +60,24 @@ mod tls;
 mod library;
 // Connections that are kept for a page's further requests: deadlines, places, upgrades on them.
 mod keep_alive;
+// The program asking a gateway how it is, as a container's health check does.
+mod health;
+// What changes for pages while the gateway runs: modules, and what the configuration says of extensions.
+mod library_changes;
+// Extensions for a share of the clients.
+mod trials;
 // Web applications behind the gateway: proxying, rewriting of pages, their own WebSockets.
 mod applications;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
+// The admin listener: who is let in, strange pages, the list and the end of sessions, the live view.
+mod admin;
 // A real RabbitMQ behind the gateway, with lapin as the witness.
 mod rabbitmq;
 // Sessions that share a broker connection: police, exclusive queues, slow and vanishing pages, brokers that fail.
 mod shared;
+// Brokers that fail under load, with dedicated and with shared connections.
+mod load;
 // What an idle session costs.
 mod idle;
 // Damaged bytes from either side.

@@ -14,6 +14,7 @@ use crate::harness::http;
 use crate::harness::negotiation;
 use crate::harness::negotiation::Login;
 use crate::harness::page::Page;
+use crate::harness::tls::Authority;
 use crate::harness::users;
 use crate::harness::wait_until;
 use crate::harness::websocket;
@@ -59,11 +60,19 @@ fn used_gateway() -> (Broker, Gateway) {
     let broker = Broker::polite();
     let asking = configuration::service("asking", "echo", &["/asking"], &login);
     let soon = "[websocket]\nping_interval = \"150ms\"\n";
+    // A certificate that expires; nobody comes to this service, so nobody need be there.
+    let authority = Authority::new();
+    let identity = authority.issue(&["client"]);
+    let (certificate, key) = (identity.certificate_path(), identity.key_path());
+    let tls = format!("tls = {{ certificate = {certificate:?}, key = {key:?} }}");
+    let secure = configuration::service("secure", "amqp", &["/secure"], "")
+        + &format!("[services.upstream]\nuris = [\"amqps://localhost:9\"]\n{tls}\n");
+    let trial = "trials = [{ extension = \"x-kaazing-ping-pong\", percent = 100 }]";
+    let echo = configuration::echo_with_lines(trial);
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/demo");
     let application =
         format!("[[web.applications]]\nname = \"demo\"\npath = \"/demo\"\nfolder = {folder:?}\n");
-    let services =
-        application + &configuration::amqp(broker.uri()) + &configuration::echo() + &asking;
+    let services = application + &configuration::amqp(broker.uri()) + &echo + &asking + &secure;
     let gateway = Gateway::start(&(soon.to_owned() + &services));
     Page::login(&gateway).open_channel(1);
     let mut client = extended::open(&gateway, ECHO_PATH, "x-kaazing-ping-pong");
@@ -137,6 +146,7 @@ fn the_page_is_the_text_format_and_names_the_build() {
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(gateway.metric(&version), 1.0);
+    assert_eq!(gateway.metric("smeuse_sessions_limit"), 50_000.0);
     let memory = gateway.metric("process_resident_memory_bytes");
     assert!(memory > 1e6, "{memory}");
 }

@@ -104,18 +104,29 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 && !file.contains("metrics")
                 && !file.starts_with("src/handshake/login/machine")
             || [
+                "admin/hosts.rs",
+                "admin/tickets.rs",
+                "admin/live/figures.rs",
+                "admin/live/history.rs",
+                "admin/live/push.rs",
+                "admin/live/query.rs",
+                "admin/live/table.rs",
                 "relay/violation",
                 "relay/greeting",
                 "relay/tally",
                 "control/command",
                 "control/event.rs",
                 "upstream/backoff.rs",
+                "upstream/held.rs",
                 "upstream/order.rs",
                 "upstream/pace.rs",
                 "downstream/phase",
                 "downstream/address",
+                "web/library/configuration",
+                "web/library/shelf.rs",
                 "upstream/shared/line",
                 "upstream/shared/facts",
+                "upstream/shared/kinds",
                 "upstream/shared/ledger",
                 "upstream/shared/slots",
                 "upstream/shared/tuning",
@@ -181,6 +192,8 @@ fn the_page_on_extensions_shows_the_example_that_is_built() {
     let page = include_str!("../../docs/extensions.md");
     let gateways = include_str!("../../examples/stamp/extension.rs");
     let pages = include_str!("../../examples/stamp/acme-stamp.js");
+    let alone = include_str!("../../examples/measure/acme-measure.js");
     assert!(page.contains(&format!("```rust\n{gateways}```")));
     assert!(page.contains(&format!("```js\n{pages}```")));
+    assert!(page.contains(&format!("```js\n{alone}```")));
 }

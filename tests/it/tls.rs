@@ -170,3 +170,44 @@ fn an_abandoned_tls_handshake_makes_room() {
     gateway.wait_metric("smeuse_handshakes_in_progress", 0.0);
     expect_echo(&mut open_tls(&gateway, &authority));
 }
+
+/// The metric follows the certificates that are in force: after a renewal, and not after one that failed.
+#[test]
+fn the_expiry_of_each_certificate_is_a_metric() {
+    let series = |certificate: &str| {
+        format!("smeuse_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}}")
+    };
+    let authority = Authority::new();
+    let identity = authority.issue_until(&["localhost"], 2030);
+    let own = authority.issue_until(&["gateway"], 2031);
+    let (certificate, key) = (own.certificate_path(), own.key_path());
+    let upstream = format!(
+        "[services.upstream]\nuris = [\"amqps://localhost:9\"]\ntls = {{ certificate = {certificate:?}, key = {key:?} }}\n"
+    );
+    let service = configuration::service("far", "amqp", &["/far"], "") + &upstream;
+    let gateway = Gateway::start(&(tls_table(&identity) + &service + &configuration::echo()));
+    assert_eq!(gateway.metric(&series("listen.tls")), BEGIN_OF_2030);
+    assert_eq!(
+        gateway.metric(&series("services.far.upstream.tls")),
+        BEGIN_OF_2031
+    );
+
+    let renewed = authority.issue_until(&["localhost"], 2031);
+    for (from, to) in [
+        (renewed.certificate_path(), identity.certificate_path()),
+        (renewed.key_path(), identity.key_path()),
+    ] {
+        fs::copy(from, to).expect("a file can be copied");
+    }
+    gateway.signal("HUP");
+    gateway.wait_metric(&series("listen.tls"), BEGIN_OF_2031);
+
+    fs::write(identity.certificate_path(), "no certificate").expect("a file can be written");
+    gateway.signal("HUP");
+    gateway.log_line("reload failed, the old setting stays", |_| true);
+    assert_eq!(gateway.metric(&series("listen.tls")), BEGIN_OF_2031);
+}
+
+/// Seconds from 1970 to these years, in UTC.
+const BEGIN_OF_2030: f64 = 1_893_456_000.0;
+const BEGIN_OF_2031: f64 = 1_924_992_000.0;

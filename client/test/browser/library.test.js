@@ -206,6 +206,34 @@ describe("the module", () => {
     await page.context().close()
   })
 
+  test("that installs it replaces globalThis.WebSocket, in a module script and in a module worker, and once", async () => {
+    const line = 'import "/_smeuse/install.mjs"'
+    server.files["/worker.js"] = ["text/javascript", `${line}
+      const socket = new WebSocket("/ws")
+      socket.onopen = socket.onclose = ({ type }) => postMessage([type, socket.extensions])`]
+    const page = await openPage(browser, `${server.http}/empty.html`)
+    await page.addScriptTag({ type: "module", content: `${line}\nglobalThis.installed = WebSocket` })
+    await page.waitForFunction(() => globalThis.installed)
+    assert.equal((await roundTrip(page, "/ws")).extensions, "x-kaazing-ping-pong; 01010102")
+    const inWorker = await page.evaluate(
+      () =>
+        new Promise((resolve, reject) => {
+          const worker = new Worker("/worker.js", { type: "module" })
+          worker.onmessage = ({ data }) => resolve(data)
+          worker.onerror = ({ message }) => reject(new Error(message))
+        }),
+    )
+    assert.deepEqual(inWorker, ["open", "x-kaazing-ping-pong; 01010102"])
+    assert.deepEqual(offered(), [[HANDSHAKE], [HANDSHAKE]])
+    // The classic script finds that another copy was there before.
+    await page.addScriptTag({ url: "/_smeuse/smeuse.js" })
+    assert.ok(await page.evaluate(() => WebSocket === installed))
+    const later = await openPage(browser, `${server.http}/empty.html`)
+    await later.addScriptTag({ url: "/_smeuse/smeuse.js" })
+    assert.ok(await later.evaluate(async () => { const classic = WebSocket; await import("/_smeuse/install.mjs"); return WebSocket === classic }))
+    for (const each of [page, later]) await each.context().close()
+  })
+
   test("from npm tries a server that knows nothing of the extended handshake once", async () => {
     server.paths["/other"].choose = () => undefined
     const page = await openPage(browser, `${server.http}/empty.html`)

@@ -27,6 +27,7 @@ export function libraryFiles() {
     "/empty.html": ["text/html", "<!doctype html><title>empty</title>"],
     "/_smeuse/smeuse.js": script("../../dist/smeuse.js"),
     "/_smeuse/smeuse.mjs": script("../../dist/smeuse.mjs"),
+    "/_smeuse/install.mjs": script("../../dist/install.mjs"),
     // The same as a page has it from npm: not from a gateway.
     "/npm/smeuse.mjs": script("../../dist/smeuse.mjs"),
     "/amqp-client.mjs": script("../../node_modules/@cloudamqp/amqp-client/dist/amqp-websocket-client.mjs"),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::downstream::close;
 use crate::downstream::phase::Client;
 use crate::downstream::phase::Phase;
+use crate::downstream::registry;
 use crate::downstream::session::Relay;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
@@ -35,6 +36,7 @@ impl<S: Socket> Session<S> {
         if !self.phase.leave(ending) {
             return;
         }
+        self.traffic.reach(registry::Stage::Ending);
         self.end_within(self.gate.websocket.close_deadline);
         self.waits.farewell = true;
         self.go_on_waiting();

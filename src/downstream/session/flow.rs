@@ -143,6 +143,7 @@ impl<S: Socket> Session<S> {
             from_client: Rc::clone(&self.from_client),
             to_client: Rc::clone(&self.to_client),
             place: self.place.clone(),
+            seen: Arc::clone(self.traffic.relay.get_or_init(Arc::default)),
         };
         let relay = match &self.gate.backends[self.service] {
             Backend::Echo => Echo::new(wiring).start().recipient(),
@@ -307,6 +308,9 @@ impl<S: Socket> Session<S> {
 
     /// Adds what a read has brought.
     pub(super) fn count_from_client(&self, bytes: usize, messages: u32) {
+        if bytes > 0 || messages > 0 {
+            self.traffic.moves(self.timer.opened().elapsed());
+        }
         let (bytes, messages) = (bytes as u64, u64::from(messages));
         self.traffic
             .bytes_from_client
@@ -319,6 +323,7 @@ impl<S: Socket> Session<S> {
     }
 
     pub(super) fn count_to_client(&self, bytes: usize, messages: usize) {
+        self.traffic.moves(self.timer.opened().elapsed());
         let (bytes, messages) = (bytes as u64, messages as u64);
         self.traffic
             .bytes_to_client

@@ -76,6 +76,9 @@ impl<S> Drop for Session<S> {
             pipeline.end(ending);
         }
         self.gate.metrics.closed(service, ending);
+        for trial in &self.trials {
+            trial.ended(ending, self.timer.opened().elapsed(), &self.traffic);
+        }
         self.tell_ended(ending);
         let traffic = &self.traffic;
         info!(

@@ -16,7 +16,9 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::batch::Batch;
+use crate::downstream::address;
 use crate::downstream::gate::Backend;
+use crate::downstream::registry;
 use crate::downstream::registry::Agreed;
 use crate::downstream::session::limits_before_login;
 use crate::downstream::session::Negotiated;
@@ -166,10 +168,12 @@ impl<S: Socket> Session<S> {
 
     fn with_context<T>(&self, f: impl FnOnce(&Context<'_>) -> T) -> T {
         let date = HttpDate::from(SystemTime::now()).to_string();
+        let services = self.gate.services.load();
         f(&Context {
-            service: &self.gate.services[self.service],
+            service: &services[self.service],
             login: self.gate.logins[self.service].as_deref(),
             catalogue: &self.gate.catalogue,
+            address: address::limit_key(self.client.ip()),
             is_draining: self.gate.drain.is_draining(),
             date: &date,
         })
@@ -272,7 +276,10 @@ impl<S: Socket> Session<S> {
     /// All is agreed: data may flow.
     fn open(&mut self, agreement: Agreement, ctx: &mut actix::Context<Self>) {
         self.note_agreement(&agreement);
+        let (gate, service) = (&self.gate, self.service);
+        self.trials = gate.trials.join(&gate.names[service], &agreement.trials);
         self.timer.expect_login_from(Instant::now());
+        self.traffic.reach(registry::Stage::Login);
         let pipeline = (!agreement.extensions.is_empty()).then(|| {
             let (session, requests) = (ctx.address().recipient(), ctx.address().recipient());
             Box::new(Pipeline::start(agreement.extensions, &session, &requests))

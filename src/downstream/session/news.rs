@@ -7,6 +7,7 @@ use crate::control::event::End;
 use crate::control::event::What;
 use crate::control::event::Who;
 use crate::downstream::close;
+use crate::downstream::registry;
 use crate::downstream::session::Session;
 use crate::ending::Ending;
 use crate::wire::amqp::ReplyCode;
@@ -17,6 +18,7 @@ impl<S> Session<S> {
         if std::mem::replace(&mut self.is_known, true) {
             return;
         }
+        self.traffic.reach(registry::Stage::Open);
         let opened = || What::SessionOpened { who: self.who() };
         self.gate.events.tell(opened);
     }

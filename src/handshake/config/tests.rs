@@ -74,6 +74,77 @@ fn each_rule_of_a_service() {
     );
 }
 
+/// What a service says of extensions, which may change while it runs.
+#[test]
+fn each_rule_of_extensions() {
+    const SHIPPED: &str = "page_extensions = []\n";
+    for (text, expected) in [
+        (
+            "page_only = [\"acme\", \"acme\"]",
+            "page_only: \"acme\" is there twice",
+        ),
+        (
+            "page_only = [\"smeuse-sequence\"]",
+            "page_only: \"smeuse-sequence\" is among extensions, which the gateway has a part in",
+        ),
+        (
+            "page_required = [\"smeuse-sequence\"]",
+            "page_required: \"smeuse-sequence\" is not among page_extensions",
+        ),
+        (
+            "require_extensions = [\"acme\"]",
+            "require_extensions: \"acme\" is not among extensions, so nobody could agree on it",
+        ),
+        (
+            "trials = [{ extension = \"acme\", percent = 1 }]",
+            "trials: \"acme\" is neither among extensions nor page_only",
+        ),
+        (
+            "require_extensions = [\"smeuse-sequence\"]\ntrials = [{ extension = \"smeuse-sequence\", percent = 1 }]",
+            "trials: \"smeuse-sequence\" is among require_extensions, so those without it would be refused",
+        ),
+        (
+            "page_only = [\"acme\"]\ntrials = [{ extension = \"acme\", percent = 1 }, { extension = \"acme\", percent = 2.5 }]",
+            "trials: \"acme\" is there twice",
+        ),
+    ] {
+        let validated = service(&(SHIPPED.to_owned() + text)).validate();
+        assert_eq!(validated, Err(format!("services.amqp.{expected}")), "{text}");
+    }
+    let twice = service("page_extensions = [\"smeuse-sequence\", \"smeuse-sequence; x\"]");
+    let expected = "services.amqp.page_extensions: \"smeuse-sequence\" is there twice";
+    assert_eq!(twice.validate(), Err(expected.to_owned()));
+    let full =
+        "page_only = [\"acme\"]\npage_extensions = [\"acme; x=1\"]\npage_required = [\"acme\"]\n\
+                trials = [{ extension = \"acme\", percent = 12.5 }]";
+    let service = service(full);
+    assert_eq!(service.validate(), Ok(()));
+    assert!(service.permits("acme") && service.permits("smeuse-sequence"));
+    assert!(!service.permits("acme-other"));
+    for percent in ["100.1", "-1", "nan", "\"10\""] {
+        let text = format!("trials = [{{ extension = \"acme\", percent = {percent} }}]");
+        assert!(toml::from_str::<Service>(&text).is_err(), "{percent}");
+    }
+}
+
+/// Nothing but what is said of extensions comes from the newer one.
+#[test]
+fn only_extensions_change_while_a_service_runs() {
+    let newer = service(
+        "name = \"other\"\npaths = [\"/other\"]\nkind = \"echo\"\nidle_timeout = \"1s\"\nextensions = [\"a\"]\n\
+         require_extensions = [\"a\"]\npage_only = [\"b\"]\npage_extensions = [\"b\"]\npage_required = [\"b\"]\n\
+         page_fallback = \"error\"\ntrials = [{ extension = \"b\", percent = 1 }]",
+    );
+    let old = service("");
+    let merged = old.with_extensions_of(&newer);
+    assert_eq!(merged.with_extensions_of(&old), old);
+    assert_eq!(newer.with_extensions_of(&merged), newer);
+    assert_eq!(
+        (&merged.name, merged.idle_timeout),
+        (&old.name, old.idle_timeout)
+    );
+}
+
 #[test]
 fn services_share_neither_names_nor_paths() {
     assert_eq!(

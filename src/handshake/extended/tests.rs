@@ -79,6 +79,7 @@ impl Gateway {
                 service: &self.service,
                 login: self.login.as_deref(),
                 catalogue: &self.catalogue,
+                address: [127, 0, 0, 1].into(),
                 is_draining: self.is_draining,
                 date: &self.date,
             },
@@ -356,6 +357,7 @@ fn a_client_that_may_log_in_by_amqp_is_let_through_without_credentials_and_not_w
         service: &service,
         login: login.as_ref(),
         catalogue: &catalogue,
+        address: [127, 0, 0, 1].into(),
         is_draining: false,
         date: "",
     };

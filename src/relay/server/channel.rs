@@ -2,6 +2,7 @@
 //! is known of its consumers and of what the broker still has to answer.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
 use crate::relay::server::turned::Settling;
@@ -75,6 +76,10 @@ pub(super) struct Delivery {
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pub consumers: BTreeMap<Box<[u8]>, Consumer>,
+    /// Tags of consumers that are gone while deliveries of a queue that may be a quorum queue were not settled. RabbitMQ
+    /// before 4.0 numbers what such a queue delivers on where the tag left off, and its channel fails over that gap if
+    /// the tag is given to another consumer.
+    pub spent: BTreeSet<Box<[u8]>>,
     /// Consumers whose name the broker has still to say, all alike.
     pub unnamed: Unnamed,
     pub awaited: VecDeque<Awaited>,
@@ -105,6 +110,8 @@ pub(super) enum Manner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Consumer {
     pub manner: Manner,
+    /// Its queue may be a quorum queue.
+    pub quorum: bool,
     pub stage: Stage,
 }
 
@@ -149,6 +156,8 @@ pub(super) struct Declare {
     /// The name was claimed for this declare.
     pub claimed: bool,
     pub kind: Option<QueueKind>,
+    /// The other kind that was noted; it counts again if the declare fails.
+    pub doubted: Option<QueueKind>,
     pub swallow: bool,
 }
 
@@ -248,6 +257,25 @@ impl Books {
     /// Entries that are kept for the channel, whatever they are.
     pub(super) fn kept(&self) -> usize {
         let tags = self.settling.len() + self.unnamed.count as usize;
-        self.consumers.len() + self.awaited.len() + tags
+        self.consumers.len() + self.spent.len() + self.awaited.len() + tags
+    }
+
+    /// A consumer is no more.
+    pub(super) fn forget_consumer(&mut self, tag: &[u8]) {
+        let Some(consumer) = self.consumers.remove(tag) else {
+            return;
+        };
+        let may_owe = !self.settling.is_settled() || self.transactional;
+        if consumer.quorum && consumer.manner != Manner::Never && may_owe {
+            self.spent.insert(tag.into());
+        }
+    }
+
+    /// Whether a consumer of a queue that may be a quorum queue can have this tag.
+    pub(super) fn may_consume_as(&mut self, tag: &[u8]) -> bool {
+        if self.settling.is_settled() && !self.transactional {
+            self.spent.clear();
+        }
+        !self.spent.contains(tag)
     }
 }

@@ -66,6 +66,11 @@ impl<L: Line> Case<'_, L> {
         }
         let lasting = durable && !exclusive && !auto_delete;
         let kind = declared_kind(table, lasting, self.params.version);
+        let doubted = if passive || queue.is_empty() {
+            None
+        } else {
+            self.line.doubt_queue_kind(queue, kind)
+        };
         let books = &mut self.channel.books;
         books.last_queue = if queue.is_empty() {
             LastQueue::Unnamed(kind)
@@ -78,6 +83,7 @@ impl<L: Line> Case<'_, L> {
             exclusive,
             claimed,
             kind,
+            doubted,
             swallow: nowait,
         }));
         Ok(Ruling::With {
@@ -190,7 +196,7 @@ impl<L: Line> Case<'_, L> {
         }
     }
 
-    /// The kind of a queue, if a session of the connection has declared it.
+    /// The kind of a queue, if a session has declared it.
     pub(super) fn kind(&self, queue: &[u8]) -> Option<QueueKind> {
         match &self.channel.books.last_queue {
             LastQueue::Unnamed(kind) if queue.is_empty() => *kind,

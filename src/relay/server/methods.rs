@@ -26,6 +26,7 @@ use crate::relay::server::Server;
 use crate::relay::violation::NO_METHOD;
 use crate::upstream::shared::Line;
 use crate::upstream::shared::QueueKind;
+use crate::upstream::shared::Version;
 use crate::wire::amqp::arguments::check;
 use crate::wire::amqp::arguments::sender;
 use crate::wire::amqp::arguments::ArgumentsError;
@@ -247,8 +248,9 @@ impl<L: Line> Case<'_, L> {
                 self.channel.books.committing = self.channel.books.transactional;
                 Ok(Ruling::Pass)
             }
-            (30, 10) | (40, 20 | 30 | 40) | (60, 200) | (85, 10) | (90, 30) => Ok(Ruling::Pass),
-            // Class connection, and what only a broker sends.
+            (30, 10) | (40, 20 | 30 | 40) | (85, 10) | (90, 30) => Ok(Ruling::Pass),
+            // Class connection, and what only a broker sends. And basic.credit, an extension that RabbitMQ 4.0 has given up:
+            // a channel of 3.10 fails when a classic queue answers that its credit is drained.
             _ => Err(Refusal::unimplemented(self.method)),
         }
         .or_undecodable(self.method, arguments)
@@ -351,6 +353,11 @@ impl<L: Line> Case<'_, L> {
             self.consume_fits(queue, kind, manner)?;
             self.poison(kind, table)?;
         }
+        let quorum = !reply_to && !matches!(kind, Some(QueueKind::Classic | QueueKind::Stream));
+        let mended = self.params.version >= Some(Version(4, 0));
+        if quorum && !mended && !self.channel.books.may_consume_as(tag) {
+            return Err(Refusal::internal_error(Rule::ConsumerTag));
+        }
         let books = &self.channel.books;
         if tag.is_empty() {
             let alike = (manner, nowait);
@@ -366,9 +373,12 @@ impl<L: Line> Case<'_, L> {
             books.unnamed.count += 1;
             books.unnamed.kind = Some((manner, nowait));
         } else {
-            books
-                .consumers
-                .insert(tag.into(), Consumer { manner, stage });
+            let consumer = Consumer {
+                manner,
+                quorum,
+                stage,
+            };
+            books.consumers.insert(tag.into(), consumer);
         }
         let octet = bits & !0b1000;
         if manner != Manner::Turned {

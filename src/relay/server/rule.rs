@@ -57,7 +57,7 @@ rules! {
     Recover = "recover",
     /// basic.qos with a prefetch size.
     PrefetchSize = "prefetch_size",
-    /// A consumer tag that is in use on the channel.
+    /// A consumer tag that is in use on the channel, or was by one whose deliveries are not settled.
     ConsumerTag = "consumer_tag",
     /// exchange.declare with a type that is not on the list.
     ExchangeType = "exchange_type",

@@ -331,9 +331,14 @@ impl Server {
 fn withdraw_claims<L: Line>(channel: &mut Channel, line: &L) -> usize {
     let awaited = std::mem::take(&mut channel.books.awaited);
     for awaited in &awaited {
-        match awaited {
-            Awaited::Declare(declare) if declare.claimed => line.withdraw_claim(&declare.queue),
-            _ => {}
+        let Awaited::Declare(declare) = awaited else {
+            continue;
+        };
+        if declare.claimed {
+            line.withdraw_claim(&declare.queue);
+        }
+        if let Some(noted) = declare.doubted {
+            line.restore_queue_kind(&declare.queue, noted);
         }
     }
     awaited.len()
@@ -393,9 +398,7 @@ fn declared<L: Line>(channel: &mut Channel, arguments: &[u8], line: &L) -> bool 
         } else {
             // The broker would have refused it for a queue that is exclusive: the one of this name that was is gone.
             line.queue_deleted(queue);
-        }
-        if let Some(kind) = declare.kind {
-            line.note_queue_kind(queue, Some(kind));
+            line.note_queue_kind(queue, declare.kind);
         }
     }
     declare.swallow
@@ -420,10 +423,13 @@ fn consuming(channel: &mut Channel, arguments: &[u8]) -> bool {
     if books.unnamed.count == 0 {
         books.unnamed.kind = None;
     }
-    let stage = Stage::Running;
-    books
-        .consumers
-        .insert(tag.into(), Consumer { manner, stage });
+    let consumer = Consumer {
+        manner,
+        // Which of those without a name this is, nobody knows.
+        quorum: true,
+        stage: Stage::Running,
+    };
+    books.consumers.insert(tag.into(), consumer);
     swallow
 }
 
@@ -432,10 +438,10 @@ fn cancelled(channel: &mut Channel, arguments: &[u8]) -> bool {
     let Ok(tag) = Reader::new(arguments).counted_by_u8() else {
         return false;
     };
-    let consumers = &mut channel.books.consumers;
-    match consumers.get(tag).map(|consumer| consumer.stage) {
+    let books = &mut channel.books;
+    match books.consumers.get(tag).map(|consumer| consumer.stage) {
         Some(Stage::Cancelling { swallow }) => {
-            consumers.remove(tag);
+            books.forget_consumer(tag);
             swallow
         }
         _ => false,
@@ -447,12 +453,12 @@ fn cancel_by_broker(channel: &mut Channel, arguments: &[u8]) -> bool {
     let Ok(tag) = Reader::new(arguments).counted_by_u8() else {
         return false;
     };
-    let consumers = &mut channel.books.consumers;
-    match consumers.get(tag).map(|consumer| consumer.stage) {
+    let books = &mut channel.books;
+    match books.consumers.get(tag).map(|consumer| consumer.stage) {
         // Its cancel-ok is still to come.
         Some(Stage::Cancelling { .. }) => false,
         _ => {
-            consumers.remove(tag);
+            books.forget_consumer(tag);
             false
         }
     }

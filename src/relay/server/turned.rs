@@ -67,6 +67,11 @@ impl Settling {
         self.exact
     }
 
+    /// Whether nothing that was delivered is left to settle.
+    pub(super) fn is_settled(&self) -> bool {
+        self.len() == 0 && self.own_at_most == 0
+    }
+
     /// Tags kept here.
     pub(super) fn len(&self) -> usize {
         self.turned.len() + self.own.len()

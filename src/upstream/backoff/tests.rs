@@ -56,13 +56,49 @@ fn one_alone_tries_a_broker_that_has_failed() {
     let mut backoff = Backoff::default();
     let began = Instant::now();
     let due = began + fail(&mut backoff, began, 0.0);
-    assert_eq!(backoff.begin(due, TERMS), Attempt::Trial);
+    let trial = backoff.begin(due, TERMS);
+    assert!(matches!(trial, Attempt::Trial(_)));
     assert!(matches!(backoff.standing(due), Standing::OnTrial(_)));
     // Whose trial was given up leaves it to the next.
-    backoff.given_up(Attempt::Trial, due + ms(1));
+    backoff.given_up(trial, due + ms(1));
     assert_eq!(backoff.standing(due + ms(1)), Standing::Due);
-    assert!(!backoff.failed(Attempt::Trial, due + ms(2), TERMS, 0.0));
+    let trial = backoff.begin(due + ms(1), TERMS);
+    assert!(!backoff.failed(trial, due + ms(2), TERMS, 0.0));
     assert_eq!(backoff.standing(due), Standing::Until(due + ms(402)));
+}
+
+/// A trial that takes longer than its time is followed by another, which alone decides from then on.
+#[test]
+fn a_trial_that_is_overtaken_changes_nothing() {
+    let mut backoff = Backoff::default();
+    let began = Instant::now();
+    let due = began + fail(&mut backoff, began, 0.0);
+    let slow = backoff.begin(due, TERMS);
+    let later = due + ms(200);
+    assert_eq!(backoff.standing(later), Standing::Due);
+    let next = backoff.begin(later, TERMS);
+    // Given up, the slow one does not make way for a third beside the second.
+    backoff.given_up(slow, later + ms(1));
+    assert!(matches!(
+        backoff.standing(later + ms(1)),
+        Standing::OnTrial(_)
+    ));
+    backoff.failed(next, later + ms(2), TERMS, 0.0);
+    let until = later + ms(402);
+    assert_eq!(backoff.standing(later + ms(3)), Standing::Until(until));
+    // Nor does it shorten or prolong what the second has brought about.
+    backoff.given_up(slow, later + ms(4));
+    assert_eq!(backoff.standing(later + ms(5)), Standing::Until(until));
+    backoff.failed(slow, later + ms(6), TERMS, 0.0);
+    assert_eq!(backoff.standing(later + ms(7)), Standing::Until(until));
+    // Not even after the broker was back and failed anew.
+    backoff.succeeded(later + ms(8));
+    backoff.failed(Attempt::Ordinary, later + ms(9), TERMS, 0.0);
+    backoff.given_up(slow, later + ms(10));
+    assert_eq!(
+        backoff.standing(later + ms(11)),
+        Standing::Until(later + ms(209))
+    );
 }
 
 #[test]

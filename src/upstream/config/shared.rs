@@ -84,7 +84,7 @@ impl Default for Shared {
             heartbeat: Duration::from_secs(10),
             message_bytes: 4 * 1024 * 1024,
             queue_bytes: 4 * 1024 * 1024,
-            prefetch: NonZeroU16::new(100).unwrap_or(NonZeroU16::MIN),
+            prefetch: NonZeroU16::new(250).unwrap_or(NonZeroU16::MIN),
             exchange_types: ["direct", "fanout", "topic", "headers"]
                 .map(str::to_owned)
                 .to_vec(),

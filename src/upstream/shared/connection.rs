@@ -197,6 +197,7 @@ impl Connection {
             facts,
             offered.channel_max,
             config.queue_bytes,
+            self.pool.inner.kinds.clone(),
             self.pool.inner.metrics.clone(),
         ));
         talk.core = Some(Rc::clone(&core));

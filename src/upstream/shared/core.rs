@@ -16,6 +16,7 @@ use actix::Recipient;
 
 use crate::batch::Batch;
 use crate::credit::Window;
+use crate::upstream::shared::kinds::KindsOfVhost;
 use crate::upstream::shared::ledger::Ledger;
 use crate::upstream::shared::metrics::Counted;
 use crate::upstream::shared::metrics::Metrics;
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub(super) facts: Rc<Facts>,
     pub(super) slots: Slots,
     pub(super) ledger: Ledger,
+    pub(super) kinds: KindsOfVhost,
     pub(super) metrics: Metrics,
     phase: Phase,
     seats: Vec<Option<Place>>,
@@ -120,6 +122,7 @@ impl Core {
         facts: Rc<Facts>,
         channel_max: u16,
         queue_bytes: usize,
+        kinds: KindsOfVhost,
         metrics: Metrics,
     ) -> Self {
         let counted = metrics.count_open();
@@ -127,6 +130,7 @@ impl Core {
             facts,
             slots: Slots::new(channel_max),
             ledger: Ledger::default(),
+            kinds,
             metrics,
             phase: Phase::Open,
             seats: Vec::new(),

@@ -22,6 +22,7 @@ use crate::upstream::shared::core::Core;
 use crate::upstream::shared::crossing::Crossing;
 use crate::upstream::shared::facts::Facts;
 use crate::upstream::shared::facts::Policy;
+use crate::upstream::shared::kinds::KindsOfVhost;
 use crate::upstream::shared::slots::CHANNEL_CLOSE;
 use crate::upstream::shared::slots::CHANNEL_CLOSE_OK;
 use crate::upstream::shared::slots::CHANNEL_OPEN;
@@ -115,7 +116,13 @@ impl Table {
     fn new() -> Self {
         let metrics = Metrics::register(&Registry::new());
         let metrics = metrics.unwrap_or_else(|error| panic!("{error}"));
-        let core = Core::new(Rc::new(facts()), CHANNEL_MAX, usize::MAX, metrics);
+        let core = Core::new(
+            Rc::new(facts()),
+            CHANNEL_MAX,
+            usize::MAX,
+            KindsOfVhost::default(),
+            metrics,
+        );
         let session = |_| {
             let heard = Rc::new(RefCell::new(Vec::new()));
             let ear = Ear(Rc::clone(&heard)).start();

@@ -1,11 +1,8 @@
-//! The books on queues of one shared connection: whose the exclusive ones are, and of which kind those are that sessions
-//! have declared. A value.
+//! The books on the exclusive queues of one shared connection: whose they are. A value.
 
 use std::collections::HashMap;
-use std::collections::VecDeque;
 
 use crate::upstream::shared::Access;
-use crate::upstream::shared::QueueKind;
 
 /// The books.
 #[derive(Debug, Default)]
@@ -13,9 +10,6 @@ pub(super) struct Ledger {
     exclusive: HashMap<Box<[u8]>, Entry>,
     /// Those of them that the broker has confirmed.
     confirmed: usize,
-    kinds: HashMap<Box<[u8]>, QueueKind>,
-    /// The names in `kinds`, the one noted first in front.
-    order: VecDeque<Box<[u8]>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +105,6 @@ impl Ledger {
         if !is_gone {
             return Some(entry.seat);
         }
-        self.forget_kind(queue);
         self.confirmed -= 1;
         self.exclusive.remove(queue).map(|entry| entry.seat)
     }
@@ -121,36 +114,12 @@ impl Ledger {
         self.confirmed
     }
 
-    /// The kind of a queue, if a session has told it.
-    pub(super) fn kind(&self, queue: &[u8]) -> Option<QueueKind> {
-        self.kinds.get(queue).copied()
-    }
-
-    /// Notes the kind of a queue, or that it is not known any more.
-    pub(super) fn note_kind(&mut self, queue: &[u8], kind: Option<QueueKind>) {
-        let Some(kind) = kind else {
-            return self.forget_kind(queue);
-        };
-        if self.kinds.insert(queue.into(), kind).is_some() {
-            return;
-        }
-        self.order.push_back(queue.into());
-        if self.order.len() > KINDS_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.kinds.remove(&oldest);
-            }
-        }
-    }
-
-    fn forget_kind(&mut self, queue: &[u8]) {
-        if self.kinds.remove(queue).is_some() {
-            self.order.retain(|name| **name != *queue);
-        }
+    /// Whether the queue is there and exclusive.
+    pub(super) fn is_owned(&self, queue: &[u8]) -> bool {
+        let entry = self.exclusive.get(queue);
+        entry.is_some_and(|entry| entry.state != State::Claimed)
     }
 }
-
-/// Names whose kind is kept, a few hundred KiB. One that was forgotten is as if nobody had declared it.
-const KINDS_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -194,21 +163,5 @@ mod tests {
         assert_eq!(ledger.deleted(b"amq.gen-1", true), Some(1));
         assert_eq!(ledger.deleted(b"amq.gen-1", true), None);
         assert_eq!(ledger.count(), 1);
-    }
-
-    #[test]
-    fn kinds_are_kept_up_to_a_number_of_names() {
-        let mut ledger = Ledger::default();
-        let name = |number: usize| format!("queue-{number}").into_bytes();
-        for number in 0..=KINDS_MAX {
-            ledger.note_kind(&name(number), Some(QueueKind::Quorum));
-        }
-        assert_eq!(ledger.kind(&name(0)), None);
-        assert_eq!(ledger.kind(&name(1)), Some(QueueKind::Quorum));
-        ledger.note_kind(&name(1), Some(QueueKind::Stream));
-        assert_eq!(ledger.kind(&name(1)), Some(QueueKind::Stream));
-        ledger.note_kind(&name(1), None);
-        assert_eq!(ledger.kind(&name(1)), None);
-        assert_eq!(ledger.order.len(), ledger.kinds.len());
     }
 }

@@ -33,8 +33,15 @@ pub trait Line {
     /// The broker has deleted a queue of this session.
     fn queue_deleted(&self, queue: &[u8]);
 
-    /// The kind of a queue, as far as sessions of this connection have declared it.
+    /// The kind of a queue, as far as sessions have declared it.
     fn queue_kind(&self, queue: &[u8]) -> Option<QueueKind>;
+
+    /// A declare that makes a queue of this kind, or of one that nobody knows, is on its way: gives the kind that was noted,
+    /// if it is another; it counts no more.
+    fn doubt_queue_kind(&self, queue: &[u8], declared: Option<QueueKind>) -> Option<QueueKind>;
+
+    /// That declare has failed: the kind that was noted counts again.
+    fn restore_queue_kind(&self, queue: &[u8], noted: QueueKind);
 
     /// The broker has accepted a declare that tells the queue's kind; `None`: it is deleted.
     fn note_queue_kind(&self, queue: &[u8], kind: Option<QueueKind>);

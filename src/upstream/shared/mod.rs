@@ -12,6 +12,7 @@ mod crossing;
 pub mod facts;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod kinds;
 mod ledger;
 pub mod line;
 pub mod metrics;
@@ -27,6 +28,7 @@ use actix::Message;
 pub use facts::Facts;
 pub use facts::Policy;
 pub use facts::Version;
+pub use kinds::Kinds;
 pub use line::Access;
 pub use line::Line;
 pub use line::QueueKind;

@@ -19,6 +19,8 @@ use crate::upstream::shared::connection::Connection;
 use crate::upstream::shared::core::Core;
 use crate::upstream::shared::core::Phase;
 use crate::upstream::shared::core::State;
+use crate::upstream::shared::kinds::Kinds;
+use crate::upstream::shared::kinds::KindsOfVhost;
 use crate::upstream::shared::metrics::Metrics;
 use crate::upstream::shared::Facts;
 use crate::upstream::shared::FromShared;
@@ -37,6 +39,7 @@ pub(super) struct Inner {
     pub(super) config: config::Shared,
     pub(super) metrics: Metrics,
     pub(super) vhost: String,
+    pub(super) kinds: KindsOfVhost,
     key: Key,
     /// Connections that one worker may have.
     most: usize,
@@ -62,6 +65,7 @@ impl Shared {
         upstream: Upstream,
         config: &config::Config,
         workers: usize,
+        kinds: &Kinds,
         metrics: Metrics,
     ) -> Result<Self, String> {
         Self::check_files(config)?;
@@ -86,6 +90,7 @@ impl Shared {
             upstream,
             config: shared,
             metrics,
+            kinds: kinds.of(key.names.clone(), &vhost),
             vhost,
             key,
         })))

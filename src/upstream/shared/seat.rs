@@ -121,11 +121,24 @@ impl Line for Seat {
     }
 
     fn queue_kind(&self, queue: &[u8]) -> Option<QueueKind> {
-        self.core.with(|state| state.ledger.kind(queue))
+        self.core.with(|state| {
+            // RabbitMQ has no exclusive queues of another kind.
+            let classic = state.ledger.is_owned(queue);
+            let exclusive = classic.then_some(QueueKind::Classic);
+            exclusive.or_else(|| state.kinds.get(queue))
+        })
+    }
+
+    fn doubt_queue_kind(&self, queue: &[u8], declared: Option<QueueKind>) -> Option<QueueKind> {
+        self.core.with(|state| state.kinds.doubt(queue, declared))
+    }
+
+    fn restore_queue_kind(&self, queue: &[u8], noted: QueueKind) {
+        self.core.with(|state| state.kinds.restore(queue, noted));
     }
 
     fn note_queue_kind(&self, queue: &[u8], kind: Option<QueueKind>) {
-        self.core.with(|state| state.ledger.note_kind(queue, kind));
+        self.core.with(|state| state.kinds.note(queue, kind));
     }
 }
 

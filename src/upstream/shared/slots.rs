@@ -161,6 +161,10 @@ impl Slots {
         };
         match method {
             CHANNEL_OPEN_OK => place.is_confirmed = true,
+            // RabbitMQ closes twice where one method fails behind another, and ends the connection over a second close-ok.
+            CHANNEL_CLOSE if place.owes_close_ok || !place.is_open || !place.is_confirmed => {
+                return Heard::Stray;
+            }
             CHANNEL_CLOSE => place.owes_close_ok = true,
             CHANNEL_CLOSE_OK if !place.is_confirmed => return Heard::Stray,
             CHANNEL_CLOSE_OK => {
@@ -294,9 +298,9 @@ mod tests {
             owed(&[open, open_ok, ('>', close), ('<', ok)]),
             (Owed::Nothing, true)
         );
-        assert_eq!(owed(&[open, ('<', close)]), (Owed::CloseOk, true));
+        assert_eq!(owed(&[open, open_ok, ('<', close)]), (Owed::CloseOk, true));
         assert_eq!(
-            owed(&[open, ('<', close), ('>', ok)]),
+            owed(&[open, open_ok, ('<', close), ('>', ok)]),
             (Owed::Nothing, true)
         );
         // Both have closed it: the broker may confirm, or not.

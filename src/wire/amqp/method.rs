@@ -24,6 +24,10 @@ impl MethodId {
     pub const CONNECTION_BLOCKED: Self = Self::new(10, 60);
     /// connection.unblocked, an extension of RabbitMQ's.
     pub const CONNECTION_UNBLOCKED: Self = Self::new(10, 61);
+    /// channel.open-ok.
+    pub const CHANNEL_OPEN_OK: Self = Self::new(20, 11);
+    /// channel.close-ok.
+    pub const CHANNEL_CLOSE_OK: Self = Self::new(20, 41);
     /// basic.publish.
     pub const BASIC_PUBLISH: Self = Self::new(60, 40);
     /// basic.deliver.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_lite::StreamExt;
 use lapin::options::BasicConsumeOptions;
 use lapin::options::BasicPublishOptions;
+use lapin::options::ExchangeDeleteOptions;
 use lapin::options::QueueBindOptions;
 use lapin::options::QueueDeclareOptions;
 use lapin::options::QueueDeleteOptions;
@@ -171,6 +172,12 @@ impl Direct {
         let replies = self.take_json(&queue, replies);
         self.delete(&queue);
         replies
+    }
+
+    #[track_caller]
+    pub(crate) fn delete_exchange(&self, exchange: &str) {
+        let options = ExchangeDeleteOptions::default();
+        self.within(self.channel.exchange_delete(exchange.into(), options));
     }
 
     /// [`Self::take`] of messages that are JSON.

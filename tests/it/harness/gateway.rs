@@ -119,6 +119,11 @@ impl Gateway {
         self.public
     }
 
+    /// Where the private listener is.
+    pub(crate) fn private(&self) -> SocketAddr {
+        self.admin
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use rcgen::date_time_ymd;
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
 use rcgen::DnType;
@@ -66,11 +67,17 @@ impl Authority {
 
     /// A certificate for these names (host names or addresses), for a server or a client.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
+        self.issue_until(names, 2099)
+    }
+
+    /// The same; it expires when this year begins.
+    pub(crate) fn issue_until(&self, names: &[&str], year: i32) -> Identity {
         let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("valid names");
         params
             .distinguished_name
             .push(DnType::CommonName, "somebody the tests know");
+        params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity {

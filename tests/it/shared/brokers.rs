@@ -1,5 +1,5 @@
-//! Brokers that fail under load: killed, stopped for a while, revived, out of memory; one of two under hundreds of
-//! sessions.
+//! Brokers that fail under sessions that do nothing: killed, stopped for a while, revived, out of memory. Under load:
+//! `tests/it/load`; one of two under 500 sessions of the demo's client: `tests/js/failover.test.js`.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use std::time::Instant;
 use super::configuration;
 use super::neighbour::exclusive_queue;
 use crate::harness::amqp;
-use crate::harness::configuration as service;
 use crate::harness::gateway::Gateway;
 use crate::harness::negotiation::Login;
 use crate::harness::node::Node;
@@ -169,108 +168,4 @@ fn an_alarm_holds_back_and_loses_nothing() {
     gateway.wait_metric_until("smeuse_shared_blocked_seconds_total", |seconds| {
         seconds > 0.0
     });
-}
-
-/// One of two brokers dies under 500 sessions: all are told within two seconds, and clients that come back as the demo
-/// does (a second later, then twice as long, with jitter) are all on the other within ten, no faster than allowed.
-#[test]
-fn sessions_of_a_dead_broker_are_all_on_the_other_in_ten_seconds() {
-    const SESSIONS: usize = 500;
-    const PER_SECOND: f64 = 200.0;
-    let (one, two) = (Node::start(), Node::start());
-    let upstream = format!(
-        "vhost = \"/\"\nlogin = \"service\"\nconnections = \"shared\"\nconnects_per_second = {PER_SECOND}\n\
-         [services.upstream.shared]\nsessions_per_connection = 20\n"
-    );
-    let text = format!(
-        "[listen]\nworkers = 2\n[limits]\nsessions_per_address = 2000\n{}",
-        service::amqp_to(&[one.uri(), two.uri()], &upstream)
-    );
-    let gateway = Gateway::start(&text);
-    let pages: Vec<_> = (0..SESSIONS).map(|_| session(&gateway)).collect();
-    let connects = gateway.metrics().sum("smeuse_upstream_connects_total");
-    one.kill();
-    let killed = Instant::now();
-    let (told, back): (Vec<Duration>, Vec<Duration>) = thread::scope(|scope| {
-        let threads: Vec<_> = pages
-            .into_iter()
-            .enumerate()
-            .map(|(number, (mut page, _))| {
-                let gateway = &gateway;
-                let work = move || {
-                    let (code, text) = page.expect_connection_close();
-                    assert_eq!(code, 320, "{text}");
-                    let told = killed.elapsed();
-                    page.send(&amqp::connection_close_ok());
-                    page.read_to_end().expect_code(1014);
-                    (told, come_back(gateway, killed, number))
-                };
-                let thread = thread::Builder::new().stack_size(256 * 1024);
-                thread.spawn_scoped(scope, work).expect("a thread")
-            })
-            .collect();
-        let joined = threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a session"));
-        joined.unzip()
-    });
-    let slowest = |times: &[Duration]| times.iter().max().copied().unwrap_or_default();
-    println!(
-        "told after {:?}, back after {:?}",
-        slowest(&told),
-        slowest(&back)
-    );
-    assert!(
-        slowest(&told) < Duration::from_secs(2),
-        "told after {:?}",
-        slowest(&told)
-    );
-    assert!(
-        slowest(&back) < Duration::from_secs(10),
-        "back after {:?}",
-        slowest(&back)
-    );
-    let connects = gateway.metrics().sum("smeuse_upstream_connects_total") - connects;
-    let allowed = PER_SECOND * slowest(&back).as_secs_f64() + PER_SECOND;
-    assert!(
-        connects <= allowed,
-        "{connects} connects in {:?}",
-        slowest(&back)
-    );
-}
-
-/// Tries again until there is a session that works; gives when that was.
-#[track_caller]
-fn come_back(gateway: &Gateway, killed: Instant, number: usize) -> Duration {
-    let mut pause = Duration::from_secs(1);
-    loop {
-        // Jitter that is the same in every run: an eighth of the pause at most.
-        thread::sleep(pause + pause * (number % 16) as u32 / 128);
-        pause = (pause * 2).min(Duration::from_secs(8));
-        assert!(
-            killed.elapsed() < 3 * DEADLINE,
-            "session {number} does not come back"
-        );
-        let mut page = Page::open(gateway);
-        page.send(amqp::HEADER);
-        if page.try_read_frame().and_then(|frame| frame.method()) != Some(amqp::START) {
-            continue;
-        }
-        let login = Login::default();
-        page.send(&crate::harness::negotiation::start_ok(&login));
-        let Some(tune) = page.try_read_frame() else {
-            continue;
-        };
-        let tuning = crate::harness::negotiation::tuning_of(&tune);
-        let negotiation = crate::harness::negotiation::tune_ok(tuning);
-        page.send(&[negotiation, crate::harness::negotiation::open(&login.vhost)].concat());
-        if page.try_read_frame().and_then(|frame| frame.method()) != Some(amqp::OPEN_OK) {
-            continue;
-        }
-        page.open_channel(1);
-        let queue = exclusive_queue(&mut page);
-        if round(&mut page, &queue).is_some() {
-            return killed.elapsed();
-        }
-    }
 }

@@ -2,8 +2,10 @@
 //! fails.
 
 mod brokers;
+mod commands;
 mod exclusive;
 mod hostile;
+mod kinds;
 mod leaving;
 mod login;
 mod neighbour;

@@ -4,7 +4,6 @@ import { spawn } from "node:child_process"
 import { readdir, readFile, stat } from "node:fs/promises"
 import { dirname, join, relative } from "node:path"
 import { after, before, describe, test } from "node:test"
-import { parse } from "yaml"
 import { explain } from "../../../demo/session.js"
 import { sharedBroker } from "../kit/broker.js"
 import { startGateway } from "../kit/gateway.js"
@@ -174,26 +173,4 @@ test("make help lists what the README tells of", async () => {
   const readme = await read("README.md")
   const named = [...readme.matchAll(/`?make ([a-z]+)/g)].map(([, name]) => name)
   for (const name of ["run", "test", "check", "bench", ...named]) assert.match(help, new RegExp(`make ${name} `))
-})
-
-test("the compose file and the image are what they should be", async () => {
-  const { services } = parse(await read("docker-compose.yml"))
-  const { gateway, rabbitmq } = services
-  const seconds = (text) => Number(text.match(/^(\d+)s$/)[1])
-  assert.equal(gateway.build, ".")
-  assert.equal(gateway.depends_on.rabbitmq.condition, "service_healthy")
-  assert.ok(seconds(gateway.stop_grace_period) > seconds(gateway.environment.SMEUSE__DRAIN__DEADLINE))
-  assert.notEqual(Number(gateway.user.split(":")[0]), 0)
-  assert.ok(gateway.ports.includes("15670:15670"))
-  assert.ok(gateway.ports.includes("127.0.0.1:15673:15673"))
-  assert.deepEqual(rabbitmq.healthcheck.test, ["CMD", "rabbitmq-diagnostics", "-q", "ping"])
-  assert.match(rabbitmq.image, /^rabbitmq:4/)
-
-  const image = await read("Dockerfile")
-  for (const line of ["USER 10070", "EXPOSE 15670 15673", "STOPSIGNAL SIGTERM"]) assert.match(image, new RegExp(`^${line}$`, "m"))
-  // The settings that the compose file makes are settings.
-  for (const name of Object.keys(gateway.environment)) assert.match(name, /^(AMQP_URL|SMEUSE__[A-Z_]+__[A-Z_]+)$/)
-  const environment = Object.entries(gateway.environment).filter(([name]) => name !== "SMEUSE__WEB__ROOT")
-  const program = process.env.SMEUSE_BIN ?? join(root, "target/debug/smeuse")
-  await run(program, ["--check"], { env: { PATH: process.env.PATH, ...Object.fromEntries(environment) } })
 })

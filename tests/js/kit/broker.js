@@ -4,19 +4,25 @@ import { root, run } from "./process.js"
 
 const script = join(root, "scripts/broker")
 
-/** A node that a test may kill: its own purpose, its own ports. */
-export async function startBroker(purpose) {
-  const broker = new Broker(purpose)
-  broker.url = (await run(script, ["start", purpose], { milliseconds: 300_000 })).trim()
+/**
+ * A node that a test may kill: its own purpose, its own ports.
+ * @param {{ plugins?: string[], conf?: string }} options plugins to enable, and a folder with more configuration files
+ */
+export async function startBroker(purpose, { plugins = [], conf = "" } = {}) {
+  const env = { ...process.env, SMEUSE_BROKER_PLUGINS: plugins.join(","), SMEUSE_BROKER_CONF: conf }
+  const broker = new Broker(purpose, env)
+  broker.url = (await run(script, ["start", purpose], { milliseconds: 300_000, env })).trim()
   return broker
 }
 
 class Broker {
   #purpose
+  #env
   url
 
-  constructor(purpose) {
+  constructor(purpose, env) {
     this.#purpose = purpose
+    this.#env = env
   }
   /** Ends it with SIGKILL. */
   kill() {
@@ -24,7 +30,7 @@ class Broker {
   }
   /** Starts it again on the same port with what it had. */
   revive() {
-    return run(script, ["revive", this.#purpose], { milliseconds: 300_000 })
+    return run(script, ["revive", this.#purpose], { milliseconds: 300_000, env: this.#env })
   }
   stop() {
     return run(script, ["stop", this.#purpose])

@@ -18,12 +18,13 @@ export const program = process.env.SMEUSE_BIN ?? join(process.env.CARGO_TARGET_D
  * @param {string} [options.config] text of a TOML configuration file
  * @param {Record<string, string>} [options.env] further environment
  * @param {string} [options.listen] address of the public listener, a free port by default
+ * @param {string} [options.admin] address of the private listener, a free port by default
  * @param {string} [options.binary] another gateway program than the one that is tested
  */
-export async function startGateway({ upstream, config, env = {}, listen = "127.0.0.1:0", binary = program } = {}) {
+export async function startGateway({ upstream, config, env = {}, listen = "127.0.0.1:0", admin = "127.0.0.1:0", binary = program } = {}) {
   // A folder of its own: no configuration file lies there unless the test wrote it.
   const folder = await mkdtemp(join(tmpdir(), "smeuse-test-"))
-  const args = ["--listen", listen, "--admin", "127.0.0.1:0"]
+  const args = ["--listen", listen, "--admin", admin]
   if (upstream && shared) config = sharing(upstream)
   else if (upstream) args.push("--upstream", upstream)
   if (config) {
@@ -89,6 +90,8 @@ class Gateway {
   constructor(child, folder) {
     this.#child = child
     this.#folder = folder
+    /** Where its configuration lies, if it was given one; it may be written anew. */
+    this.configuration = join(folder, "test.toml")
     createInterface({ input: child.stdout }).on("line", (text) => this.#read(text))
     child.stderr.on("data", (data) => (this.output += data))
     child.on("error", (error) => this.#exit.resolve(`did not start: ${error.message}`))

@@ -6,6 +6,7 @@ use actix::Handler;
 use prometheus::Registry;
 
 use super::*;
+use crate::upstream::shared::slots::Heard;
 use crate::upstream::shared::slots::Slot;
 use crate::upstream::shared::slots::CHANNEL_CLOSE;
 use crate::upstream::shared::slots::CHANNEL_CLOSE_OK;
@@ -44,7 +45,13 @@ fn core() -> Core {
         },
     };
     let metrics = Metrics::register(&Registry::new()).unwrap();
-    Core::new(Rc::new(facts), BASE + 1, 65_536, metrics)
+    Core::new(
+        Rc::new(facts),
+        BASE + 1,
+        65_536,
+        KindsOfVhost::default(),
+        metrics,
+    )
 }
 
 /// A method without arguments: nobody looks at them here.
@@ -65,7 +72,9 @@ fn send(state: &mut State, seat: usize, channel: u16, methods: &[MethodId]) {
 
 /// The broker says this on a channel, as the crossing would tell it.
 fn hear(state: &mut State, seat: usize, channel: u16, method: MethodId) {
-    state.slots.heard(channel, method);
+    if state.slots.heard(channel, method) == Heard::Stray {
+        return;
+    }
     if let Slot::Closing { .. } = state.slots.get(channel) {
         state.heard_late(seat, channel, method);
     }
@@ -132,6 +141,7 @@ fn what_a_session_has_sent_is_not_overtaken_by_close_ok() {
         let channel = state.open_channel(seat, 1).unwrap();
         let publish = MethodId::BASIC_PUBLISH;
         send(state, seat, channel, &[CHANNEL_OPEN, publish]);
+        hear(state, seat, channel, CHANNEL_OPEN_OK);
         state.leave(seat);
         hear(state, seat, channel, CHANNEL_CLOSE);
         assert_eq!(state.seated(), 1, "what it has sent is still queued");
@@ -155,11 +165,52 @@ fn a_session_that_goes_before_it_has_heard_of_a_close_owes_close_ok() {
         let channel = state.open_channel(seat, 1).unwrap();
         send(state, seat, channel, &[CHANNEL_OPEN]);
         written(state);
+        hear(state, seat, channel, CHANNEL_OPEN_OK);
         hear(state, seat, channel, CHANNEL_CLOSE);
         state.abandon(seat);
         assert_eq!(written(state), [(channel, CHANNEL_CLOSE_OK)]);
         assert_eq!(state.seated(), 0);
         assert_eq!(state.slots.counts(), (0, 2, 0));
+    });
+}
+
+/// RabbitMQ closes a channel twice where one method fails behind another, and the connection over a second close-ok.
+#[test]
+fn a_second_close_of_the_broker_is_not_confirmed() {
+    in_system(|state, seat| {
+        let first = state.open_channel(seat, 1).unwrap();
+        let second = state.open_channel(seat, 2).unwrap();
+        send(state, seat, first, &[CHANNEL_OPEN]);
+        send(state, seat, second, &[CHANNEL_OPEN]);
+        hear(state, seat, first, CHANNEL_OPEN_OK);
+        hear(state, seat, second, CHANNEL_OPEN_OK);
+        hear(state, seat, first, CHANNEL_CLOSE);
+        send(state, seat, first, &[CHANNEL_CLOSE_OK]);
+        state.free_channel(seat, first);
+        hear(state, seat, first, CHANNEL_CLOSE);
+        assert_eq!(
+            written(state),
+            [
+                (first, CHANNEL_OPEN),
+                (second, CHANNEL_OPEN),
+                (first, CHANNEL_CLOSE_OK)
+            ]
+        );
+        // The number is another's by now, whose channel is not open yet.
+        state.release();
+        let again = state.open_channel(seat, 3).unwrap();
+        assert_eq!(again, first);
+        send(state, seat, again, &[CHANNEL_OPEN]);
+        hear(state, seat, again, CHANNEL_CLOSE);
+        state.leave(seat);
+        assert_eq!(
+            written(state),
+            [
+                (again, CHANNEL_OPEN),
+                (second, CHANNEL_CLOSE),
+                (again, CHANNEL_CLOSE)
+            ]
+        );
     });
 }
 

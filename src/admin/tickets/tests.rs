@@ -1,0 +1,62 @@
+//! Tests of logins and guesses.
+
+use super::*;
+
+fn digest(number: u8) -> Digest {
+    [number; 32]
+}
+
+#[test]
+fn a_ticket_is_good_for_its_life_or_until_it_is_taken_away() {
+    let mut tickets = Tickets::default();
+    let now = Instant::now();
+    tickets.add(digest(1), now);
+    tickets.add(digest(2), now);
+    assert!(tickets.has(&digest(1), now + LIFE - Duration::from_secs(1)));
+    assert!(!tickets.has(&digest(1), now + LIFE));
+    assert!(!tickets.has(&digest(3), now));
+    tickets.remove(&digest(1));
+    assert!(!tickets.has(&digest(1), now));
+    assert!(tickets.has(&digest(2), now));
+    tickets.clear();
+    assert!(!tickets.has(&digest(2), now));
+}
+
+#[test]
+fn of_too_many_tickets_the_oldest_ends() {
+    let mut tickets = Tickets::default();
+    let now = Instant::now();
+    for number in 0..=u8::try_from(MOST_TICKETS).unwrap() {
+        tickets.add(digest(number), now + Duration::from_secs(number.into()));
+    }
+    assert_eq!(tickets.0.len(), MOST_TICKETS);
+    assert!(!tickets.has(&digest(0), now));
+    assert!(tickets.has(&digest(1), now));
+    // Those that are over make room first.
+    tickets.add(digest(200), now + 2 * LIFE);
+    assert_eq!(tickets.0.len(), 1);
+}
+
+#[test]
+fn an_address_has_a_few_guesses_and_others_have_theirs() {
+    let mut guesses = Guesses::default();
+    let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+    for _ in 0..MOST_GUESSES {
+        assert!(!guesses.has_too_many(address(1)));
+        guesses.begin(address(1));
+    }
+    assert!(guesses.has_too_many(address(1)));
+    assert!(!guesses.has_too_many(address(2)));
+    guesses.end(address(1));
+    assert!(!guesses.has_too_many(address(1)));
+    for last in 2..=u8::try_from(MOST_GUESSERS).unwrap() {
+        guesses.begin(address(last));
+    }
+    assert!(guesses.has_too_many(address(200)));
+    assert!(!guesses.has_too_many(address(1)));
+    for _ in 1..MOST_GUESSES {
+        guesses.end(address(1));
+    }
+    assert!(!guesses.has_too_many(address(200)));
+    guesses.end(address(200));
+}
