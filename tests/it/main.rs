@@ -58,14 +58,14 @@ mod drain;
 mod tls;
 // What pages load: the browser library, its configuration, modules of extensions.
 mod library;
-// Connections that are kept for a page's further requests: deadlines, places, upgrades on them.
-mod keep_alive;
 // The program asking a gateway how it is, as a container's health check does.
 mod health;
 // What changes for pages while the gateway runs: modules, and what the configuration says of extensions.
 mod library_changes;
 // Extensions for a share of the clients.
 mod trials;
+// Connections that are kept for a page's further requests: deadlines, places, upgrades on them.
+mod keep_alive;
 // Web applications behind the gateway: proxying, rewriting of pages, their own WebSockets.
 mod applications;
 // The admin listener: metrics, health, readiness, the live list.
