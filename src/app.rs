@@ -2,12 +2,12 @@
 //! the end.
 
 mod private;
+mod socket;
 mod watch;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ use self::watch::WatchedFile;
 use crate::admin;
 use crate::admin::hosts::Hosts;
 use crate::admin::keys::Keys;
+use crate::app::socket::listen;
 use crate::config::ConfigError;
 use crate::config::Settings;
 use crate::control;
@@ -477,23 +478,6 @@ async fn watch_server(
     }
 }
 
-fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    bind().map_err(|error| StartError::Listen {
-        what,
-        address,
-        error,
-    })
-}
-
 fn register_process(
     registry: &Registry,
     settings: &Settings,
@@ -555,7 +539,3 @@ impl fmt::Debug for Parts {
         f.debug_struct("Parts").finish_non_exhaustive()
     }
 }
-
-/// Connections the kernel keeps for us while all workers are busy: as many as come at once when a
-/// page with many tabs, or a load balancer, reconnects.
-const BACKLOG: i32 = 1024;

@@ -34,6 +34,8 @@ pub enum Task {
     Pass,
     /// Nothing, because the configuration says so; it is counted if it is a page.
     Skip,
+    /// Nothing, because the browser does not ask for a document; somebody else may.
+    NoDocument,
     /// The library's script goes into a page.
     Page {
         /// Whether the browser says that it asked for a document.
@@ -70,10 +72,10 @@ impl Task {
                         is_sure: true,
                     }
                 } else {
-                    Self::Pass
+                    Self::NoDocument
                 }
             }
-            None if text("x-requested-with").is_some() => Self::Pass,
+            None if text("x-requested-with").is_some() => Self::NoDocument,
             // A browser does not tell over plain HTTP.
             None => Self::Page {
                 is_document: false,

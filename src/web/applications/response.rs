@@ -112,6 +112,13 @@ pub fn plan(
     match task {
         Task::Pass => return Plan::Pass(None),
         Task::Skip => return Plan::Pass(is_page.then_some("skipped")),
+        Task::NoDocument => {
+            // A cache must not give this to whoever asks for a document.
+            if is_page {
+                headers.append(header::VARY, HeaderValue::from_static(DECIDING));
+            }
+            return Plan::Pass(None);
+        }
         Task::Page { .. } if !is_page => return Plan::Pass(None),
         Task::Script(_) if !is_script || !status.is_success() => return Plan::Pass(None),
         Task::Page { .. } | Task::Script(_) => {}
@@ -148,7 +155,7 @@ pub fn plan(
                 connects: answer.connects,
             }
         }
-        Task::Pass | Task::Skip => return Plan::Pass(None),
+        Task::Pass | Task::Skip | Task::NoDocument => return Plan::Pass(None),
     };
     mark_changed(headers, mark);
     plan
@@ -167,7 +174,7 @@ fn mark_changed(headers: &mut HeaderMap, mark: &str) {
     if let Some(etag) = etag {
         headers.insert(header::ETAG, etag);
     }
-    headers.append(header::VARY, HeaderValue::from_static("Sec-Fetch-Dest"));
+    headers.append(header::VARY, HeaderValue::from_static(DECIDING));
 }
 
 /// The origin confirms what the browser has, which is of the gateway's making: so is the head that goes with it.
@@ -247,6 +254,9 @@ fn is_ascii_charset(parameters: &str) -> bool {
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
+
+/// What of a request decides whether a page is rewritten.
+const DECIDING: &str = "Sec-Fetch-Dest, X-Requested-With";
 
 /// What is true of the origin's bytes only.
 const OF_THE_BYTES: &[&str] = &[

@@ -47,7 +47,10 @@ fn a_page_gets_the_script() {
         let answer = get(gateway.public(), "/", lines);
         assert_eq!(answer.text(), expected, "{lines}");
         assert_eq!(answer.header("content-length"), None);
-        assert_eq!(answer.header("vary"), Some("Sec-Fetch-Dest"));
+        assert_eq!(
+            answer.header("vary"),
+            Some("Sec-Fetch-Dest, X-Requested-With")
+        );
     }
     assert_eq!(outcome(&gateway, "inserted"), 4.0);
 }

@@ -199,7 +199,7 @@ fn what_may_be_rewritten() {
     );
     assert_eq!(
         of(Method::GET, "/", &[("sec-fetch-dest", "empty")]),
-        Task::Pass
+        Task::NoDocument
     );
     assert_eq!(
         of(Method::POST, "/", &[("sec-fetch-dest", "document")]),
@@ -216,7 +216,7 @@ fn what_may_be_rewritten() {
     );
     assert_eq!(
         of(Method::GET, "/", &[("x-requested-with", "XMLHttpRequest")]),
-        Task::Pass
+        Task::NoDocument
     );
     assert_eq!(
         of(Method::GET, "/plain/a", &[("sec-fetch-dest", "document")]),

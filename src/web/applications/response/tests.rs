@@ -65,7 +65,7 @@ fn a_page_that_is_rewritten_has_another_head() {
         assert!(!map.contains_key(gone), "{gone}");
     }
     let vary: Vec<_> = map.get_all("vary").iter().collect();
-    assert_eq!(vary, ["Cookie", "Sec-Fetch-Dest"]);
+    assert_eq!(vary, ["Cookie", "Sec-Fetch-Dest, X-Requested-With"]);
     assert_eq!(map["last-modified"], "yesterday");
 }
 
@@ -193,6 +193,19 @@ fn what_is_left_alone_keeps_every_line() {
         assert_eq!(plan, Plan::Pass(*reason), "{lines:?}");
         assert_eq!(map, headers(lines));
     }
+}
+
+#[test]
+fn a_cache_does_not_give_a_fetched_page_to_a_tab() {
+    let lines = [("content-type", "text/html"), ("content-length", "5")];
+    let mut map = headers(&lines);
+    let plan = planned(200, &mut map, Task::NoDocument, &request(false, None));
+    assert_eq!(plan, Plan::Pass(None));
+    assert_eq!(map["vary"], "Sec-Fetch-Dest, X-Requested-With");
+    assert_eq!(map["content-length"], "5");
+    let mut map = headers(&[("content-type", "image/png")]);
+    planned(200, &mut map, Task::NoDocument, &request(false, None));
+    assert!(!map.contains_key("vary"));
 }
 
 #[test]
