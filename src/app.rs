@@ -65,6 +65,8 @@ use crate::upstream::Brokers;
 use crate::upstream::Readiness;
 use crate::upstream::Upstream;
 use crate::web;
+use crate::web::applications;
+use crate::web::Applications;
 use crate::web::Library;
 
 /// Why the gateway did not start.
@@ -127,6 +129,7 @@ struct Parts {
     draining: IntGauge,
     expiries: IntGaugeVec,
     library: Option<Library>,
+    applications: Applications,
 }
 
 impl Parts {
@@ -210,6 +213,14 @@ impl Parts {
             None
         };
         let drain = drain::Watch::new(settings.drain.clone());
+        let applications = Applications::load(
+            &settings.web.applications,
+            library.as_ref(),
+            &settings.proxies,
+            &drain,
+            &applications::Metrics::register(&registry)?,
+        );
+        let applications = applications.map_err(StartError::Configuration)?;
         let name = |service: &handshake::Service| Arc::from(service.name.as_str());
         let gate = Arc::new(Gate {
             services: ArcSwap::from_pointee(settings.services.clone()),
@@ -244,6 +255,7 @@ impl Parts {
             draining,
             expiries,
             library,
+            applications,
         };
         parts.show_expiries();
         Ok(parts)
@@ -348,11 +360,15 @@ async fn serve(
     let private = listen("admin.address", settings.admin.address)?;
     let (public_address, private_address) = (public.local_addr()?, private.local_addr()?);
     let (pages, library) = (settings.web.clone(), parts.library.clone());
+    let applications = parts.applications.clone();
     let listener = Listener {
         gate: Arc::clone(&parts.gate),
+        elsewhere: Arc::new(parts.applications.clone()),
         limits: settings.limits.clone(),
         certificates: parts.certificates.clone(),
-        pages: Arc::new(move |application| web::pages(application, &pages, library.as_ref())),
+        pages: Arc::new(move |application| {
+            web::pages(application, &pages, library.as_ref(), &applications);
+        }),
     };
     let readiness =
         |(name, upstream): &(String, Upstream)| (name.clone(), Readiness::new(upstream.clone()));
@@ -436,8 +452,11 @@ async fn drain(parts: &Parts, signals: &mut Signals) -> bool {
     parts.drain.begin();
     info!(sessions = sessions.count(), "draining");
     sessions.drain(&parts.drain);
+    let emptied = async {
+        tokio::join!(sessions.emptied(), parts.applications.emptied());
+    };
     let finished = tokio::select! {
-        () = sessions.emptied() => true,
+        () = emptied => true,
         () = signals.second() => false,
     };
     if finished {

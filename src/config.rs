@@ -208,6 +208,7 @@ impl Settings {
         let tables = [
             ("listen.", self.listen.validate()),
             ("admin.", self.admin.validate()),
+            ("web.", self.web.validate()),
             ("log.", self.log.validate()),
             ("drain.", self.drain.validate()),
             ("limits.", self.limits.validate()),

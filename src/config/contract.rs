@@ -21,7 +21,7 @@ pub(super) fn shape() -> Result<Value, ConfigError> {
     let lines: Vec<&str> = TEXT
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(example) if is_assignment(example) => example,
+            Some(example) if is_assignment(example) || is_list_of_tables(example) => example,
             _ => line,
         })
         .collect();
@@ -133,6 +133,11 @@ fn is_assignment(comment: &str) -> bool {
         name.bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     })
+}
+
+/// Whether a comment begins a table of a list that is empty by default: `[[name]]`.
+fn is_list_of_tables(comment: &str) -> bool {
+    comment.starts_with("[[") && comment.ends_with("]]")
 }
 
 fn parse(text: &str) -> Result<Value, ConfigError> {

@@ -16,6 +16,11 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
             return Some(format!("web.root: {} is not a folder", root.display()));
         }
     }
+    for (index, application) in settings.web.applications.iter().enumerate() {
+        if let Err(text) = application.check_files() {
+            return Some(format!("web.applications.{index}.{text}"));
+        }
+    }
     if let Some(tls) = &settings.listen.tls {
         if let Err(text) = CertificateStore::load(tls) {
             return Some(format!("listen.{text}"));

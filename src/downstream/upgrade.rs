@@ -1,6 +1,7 @@
 //! One HTTP request in: a started session, or a refusal with its status.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +11,21 @@ use actix_http::h1::Codec;
 use actix_http::header::HeaderName;
 use actix_http::header::HeaderValue;
 use actix_http::header::CONTENT_TYPE;
+use actix_http::header::HOST;
 use actix_http::ConnectionType;
 use actix_http::Request;
 use actix_http::Response;
 use actix_http::StatusCode;
+use futures_core::future::LocalBoxFuture;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 
 use crate::downstream::gate::Admission;
 use crate::downstream::gate::Newcomer;
 use crate::downstream::listener;
+use crate::downstream::patience::Patient;
+use crate::downstream::patience::Wait;
 use crate::downstream::session::Negotiated;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
@@ -29,6 +36,32 @@ use crate::handshake::Extended;
 use crate::handshake::Opening;
 use crate::handshake::Refusal;
 
+/// Takes upgrades at paths that no service has.
+pub trait Elsewhere: Send + Sync {
+    /// Whether it has what a request with this path and `Host` asks for.
+    fn has(&self, path: &str, host: Option<&[u8]>) -> bool;
+
+    /// Takes over the socket of such a request, to its end.
+    fn take(&self, taken: Taken) -> LocalBoxFuture<'static, ()>;
+}
+
+/// A socket whose kind does not matter.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// A request for an upgrade, with its socket.
+pub struct Taken {
+    /// The request; it holds the connection's place among the handshakes in progress.
+    pub request: Request,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// The socket.
+    pub io: Box<dyn Io>,
+    /// What the client has sent behind its request.
+    pub early: Vec<u8>,
+}
+
 /// Takes over the socket of a request that asks for an upgrade.
 ///
 /// # Errors
@@ -36,19 +69,40 @@ use crate::handshake::Refusal;
 /// The socket's, while a refusal is sent.
 pub async fn upgrade<S: Socket>(
     gate: Arc<Gate>,
+    elsewhere: &dyn Elsewhere,
     secure: bool,
     request: Request,
-    framed: Framed<S, Codec>,
+    framed: Framed<Patient<S>, Codec>,
 ) -> io::Result<()> {
-    let answered = request.conn_data().is_some_and(Newcomer::answer);
-    if answered || !framed.is_write_buf_empty() {
-        // An earlier request of this connection was answered; what is left of that is sent.
+    let newcomer = request.conn_data::<Newcomer>();
+    let is_closing = newcomer.is_some_and(Newcomer::is_closing);
+    if let Some(newcomer) = newcomer {
+        newcomer.answer();
+    }
+    if let Some(wait) = request.conn_data::<Rc<Wait>>() {
+        wait.requested();
+    }
+    if is_closing || !framed.is_write_buf_empty() {
+        // An earlier answer closes this connection; what is left of that is sent.
         let mut parts = framed.into_parts();
         let last = async {
             parts.io.write_all(&parts.write_buf).await?;
             parts.io.shutdown().await
         };
         return tokio::time::timeout(REFUSAL_TIME, last).await?;
+    }
+    let path = request.uri().path();
+    let host = request.head().headers.get(HOST).map(HeaderValue::as_bytes);
+    if !gate.has(path) && elsewhere.has(path, host) {
+        let parts = framed.into_parts();
+        let taken = Taken {
+            request,
+            secure,
+            io: Box::new(parts.io.into_inner()),
+            early: parts.read_buf.to_vec(),
+        };
+        elsewhere.take(taken).await;
+        return Ok(());
     }
     let began = listener::began(request.conn_data());
     let admitted = gate.admit(request.head(), secure, began).await;
@@ -63,7 +117,7 @@ pub async fn upgrade<S: Socket>(
     }
 }
 
-fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<S, Codec>, admission: Admission) {
+fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<Patient<S>, Codec>, admission: Admission) {
     let parts = framed.into_parts();
     let accept = accept(&admission.opening);
     let response = switching_protocols(&admission.opening, &accept, admission.agreement.as_ref());
@@ -79,7 +133,7 @@ fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<S, Codec>, admission: Admiss
         permit: admission.permit,
         early: parts.read_buf.to_vec(),
     };
-    Session::start(gate, parts.io, start);
+    Session::start(gate, parts.io.into_inner(), start);
 }
 
 fn accept(opening: &Opening) -> String {

@@ -122,6 +122,14 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
+/// What is needed to speak TLS with whom these settings trust.
+///
+/// # Errors
+/// The key and the file, and what is wrong with it.
+pub fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
+    client(settings).map(|client| ClientConfig::clone(&client.config))
+}
+
 fn client(settings: &Tls) -> Result<Client, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -164,7 +172,11 @@ fn client(settings: &Tls) -> Result<Client, String> {
     })
 }
 
-fn server_name(
+/// The name to ask for and to verify: the settings', else `host`.
+///
+/// # Errors
+/// What is neither a name nor an address.
+pub fn server_name(
     settings: &Tls,
     host: &str,
 ) -> Result<ServerName<'static>, rustls::pki_types::InvalidDnsNameError> {

@@ -64,6 +64,10 @@ mod health;
 mod library_changes;
 // Extensions for a share of the clients.
 mod trials;
+// Connections that are kept for a page's further requests: deadlines, places, upgrades on them.
+mod keep_alive;
+// Web applications behind the gateway: proxying, rewriting of pages, their own WebSockets.
+mod applications;
 // The admin listener: metrics, health, readiness, the live list.
 mod metrics;
 // The admin listener: who is let in, strange pages, the list and the end of sessions, the live view.

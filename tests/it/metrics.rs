@@ -69,7 +69,10 @@ fn used_gateway() -> (Broker, Gateway) {
         + &format!("[services.upstream]\nuris = [\"amqps://localhost:9\"]\n{tls}\n");
     let trial = "trials = [{ extension = \"x-kaazing-ping-pong\", percent = 100 }]";
     let echo = configuration::echo_with_lines(trial);
-    let services = configuration::amqp(broker.uri()) + &echo + &asking + &secure;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/demo");
+    let application =
+        format!("[[web.applications]]\nname = \"demo\"\npath = \"/demo\"\nfolder = {folder:?}\n");
+    let services = application + &configuration::amqp(broker.uri()) + &echo + &asking + &secure;
     let gateway = Gateway::start(&(soon.to_owned() + &services));
     Page::login(&gateway).open_channel(1);
     let mut client = extended::open(&gateway, ECHO_PATH, "x-kaazing-ping-pong");

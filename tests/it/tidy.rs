@@ -130,6 +130,17 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 "upstream/shared/ledger",
                 "upstream/shared/slots",
                 "upstream/shared/tuning",
+                "web/applications/coding",
+                "web/applications/config",
+                "web/applications/csp",
+                "web/applications/failure",
+                "web/applications/hop",
+                "web/applications/loader",
+                "web/applications/page",
+                "web/applications/path",
+                "web/applications/request",
+                "web/applications/response",
+                "web/applications/validators",
             ]
             .iter()
             .any(|pure| file.starts_with(&format!("src/{pure}")))

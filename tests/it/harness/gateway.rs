@@ -54,16 +54,31 @@ impl Gateway {
         Self::start_with_environment(configuration, &[])
     }
 
+    /// The same at an address that is known before.
+    #[track_caller]
+    pub(crate) fn start_at(configuration: &str, public: SocketAddr) -> Self {
+        Self::spawn(configuration, &[], public)
+    }
+
     /// The same with variables of the environment.
     #[track_caller]
     pub(crate) fn start_with_environment(
         configuration: &str,
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::spawn(
+            configuration,
+            environment,
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+        )
+    }
+
+    #[track_caller]
+    fn spawn(configuration: &str, environment: &[(&str, &str)], public: SocketAddr) -> Self {
         let path = write_configuration(configuration);
         let mut command = Command::new(env!("CARGO_BIN_EXE_smeuse"));
         command.arg("--config").arg(&path);
-        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.args(["--listen", &public.to_string(), "--admin", "127.0.0.1:0"]);
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("SMEUSE__") {
                 command.env_remove(key);

@@ -1,0 +1,277 @@
+//! How long a connection is waited for between requests: the HTTP server has a deadline for the first head only, so the
+//! socket itself keeps one for every later head, for the pause before it, and for a client that takes no byte.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+
+use crate::downstream::session::Socket;
+
+/// The times of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// For a complete head, from its first byte.
+    pub head: Duration,
+    /// Between an answer and the next request.
+    pub pause: Duration,
+    /// In which a client must take a byte that waits for it.
+    pub stall: Duration,
+}
+
+/// What a connection is waited for; its requests say how far they are.
+#[derive(Debug)]
+pub struct Wait {
+    phase: Cell<Phase>,
+    times: Times,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The first head, which the HTTP server watches, or an answer under way.
+    Server,
+    /// The next request, until then.
+    Pause(Instant),
+    /// The rest of a head, until then.
+    Head(Instant),
+}
+
+impl Wait {
+    /// A request has come whole, or its upgrade.
+    pub fn requested(&self) {
+        self.phase.set(Phase::Server);
+    }
+
+    /// An answer has gone out; another request may follow.
+    pub fn answered(&self) {
+        self.phase
+            .set(Phase::Pause(Instant::now() + self.times.pause));
+    }
+
+    /// Bytes have come.
+    fn heard(&self) {
+        if let Phase::Pause(_) = self.phase.get() {
+            self.phase
+                .set(Phase::Head(Instant::now() + self.times.head));
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.phase.get() {
+            Phase::Server => None,
+            Phase::Pause(deadline) | Phase::Head(deadline) => Some(deadline),
+        }
+    }
+}
+
+/// A socket that ends when it has been waited for long enough.
+#[derive(Debug)]
+pub struct Patient<T> {
+    socket: T,
+    wait: Rc<Wait>,
+    reading: Option<Pin<Box<Sleep>>>,
+    writing: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Patient<T> {
+    /// A socket with these times.
+    pub fn new(socket: T, times: Times) -> Self {
+        Self {
+            socket,
+            wait: Rc::new(Wait {
+                phase: Cell::new(Phase::Server),
+                times,
+            }),
+            reading: None,
+            writing: None,
+        }
+    }
+
+    /// What it is waited for.
+    pub fn wait(&self) -> Rc<Wait> {
+        Rc::clone(&self.wait)
+    }
+
+    /// The socket alone.
+    pub fn into_inner(self) -> T {
+        self.socket
+    }
+
+    /// Whether a client that takes nothing has had its time.
+    fn is_stalled(&mut self, cx: &mut Context<'_>) -> bool {
+        let stall = self.wait.times.stall;
+        let timer = self
+            .writing
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.socket).poll_read(cx, buffer);
+        if read.is_ready() && buffer.filled().len() > before {
+            this.wait.heard();
+        }
+        // A head that comes a byte at a time has no more time than one that does not come.
+        let Some(deadline) = this.wait.deadline() else {
+            this.reading = None;
+            return read;
+        };
+        let timer = this
+            .reading
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            // To the HTTP server the client has gone.
+            buffer.set_filled(before);
+            return Poll::Ready(Ok(()));
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        if written.is_ready() {
+            this.writing = None;
+            return written;
+        }
+        if this.is_stalled(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let flushed = Pin::new(&mut this.socket).poll_flush(cx);
+        if flushed.is_ready() {
+            this.writing = None;
+            return flushed;
+        }
+        if this.is_stalled(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+impl<T: Socket> Socket for Patient<T> {
+    fn gateway_address(&self) -> Option<SocketAddr> {
+        self.socket.gateway_address()
+    }
+
+    fn client_address(&self) -> Option<SocketAddr> {
+        self.socket.client_address()
+    }
+
+    fn keep_little_unsent(&self) {
+        self.socket.keep_little_unsent();
+    }
+
+    fn shut_down(&self) {
+        self.socket.shut_down();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    const TIMES: Times = Times {
+        head: Duration::from_millis(200),
+        pause: Duration::from_millis(100),
+        stall: Duration::from_millis(100),
+    };
+
+    #[tokio::test]
+    async fn a_pause_is_bounded() {
+        let (mut socket, _client) = pair();
+        socket.wait().answered();
+        let began = Instant::now();
+        assert_eq!(socket.read(&mut [0; 8]).await.unwrap(), 0);
+        assert!(began.elapsed() >= TIMES.pause);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_drips_has_no_more_time_than_one_that_does_not_come() {
+        let (mut socket, mut client) = pair();
+        socket.wait().answered();
+        let dripping = tokio::spawn(async move {
+            loop {
+                if client.write_all(b"x").await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let began = Instant::now();
+        while socket.read(&mut [0; 8]).await.unwrap() > 0 {}
+        assert!(began.elapsed() >= TIMES.head);
+        assert!(!dripping.is_finished());
+    }
+
+    #[tokio::test]
+    async fn a_body_and_an_answer_are_not_hurried() {
+        let (mut socket, mut client) = pair();
+        socket.wait().answered();
+        client.write_all(b"GET").await.unwrap();
+        assert_eq!(socket.read(&mut [0; 8]).await.unwrap(), 3);
+        socket.wait().requested();
+        let (go, wait) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            tokio::time::sleep(2 * (TIMES.head + TIMES.pause)).await;
+            client.write_all(b"body").await.unwrap();
+            let _ = wait.await;
+        });
+        assert_eq!(socket.read(&mut [0; 8]).await.unwrap(), 4);
+        let _ = go.send(());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let (mut socket, _client) = pair();
+        let began = Instant::now();
+        let error = socket.write_all(&[0; 100]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= TIMES.stall);
+    }
+
+    fn pair() -> (Patient<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+        let (one, other) = tokio::io::duplex(64);
+        (Patient::new(one, TIMES), other)
+    }
+}

@@ -1,0 +1,217 @@
+//! An application that is a folder: files as they are, pages with the library in them.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use actix_files::Files;
+use actix_web::body::BodySize;
+use actix_web::body::BoxBody;
+use actix_web::body::MessageBody;
+use actix_web::dev::Service;
+use actix_web::dev::ServiceRequest;
+use actix_web::dev::ServiceResponse;
+use actix_web::guard::Guard;
+use actix_web::http::header as actix_header;
+use actix_web::web;
+use actix_web::web::Bytes;
+use actix_web::web::ServiceConfig;
+use futures_util::Stream;
+use http::header;
+use http::HeaderMap;
+use http::Method;
+use http::StatusCode;
+
+use crate::downstream::listener::is_secure;
+use crate::web::applications::body::Answer;
+use crate::web::applications::csp;
+use crate::web::applications::failure::Failure;
+use crate::web::applications::in_flight;
+use crate::web::applications::proxy;
+use crate::web::applications::proxy::Asked;
+use crate::web::applications::request;
+use crate::web::applications::request::Head;
+use crate::web::applications::request::Hosts;
+use crate::web::applications::request::Task;
+use crate::web::applications::response;
+use crate::web::applications::response::Plan;
+use crate::web::applications::rewriting;
+use crate::web::applications::Application;
+use crate::web::library;
+
+/// Adds the files of an application to the public application of one worker.
+pub fn serve(
+    application: &Arc<Application>,
+    guard: impl Guard + 'static,
+    service: &mut ServiceConfig,
+) {
+    let Some(folder) = &application.config.folder else {
+        return;
+    };
+    let files = Files::new("", folder)
+        .index_file("index.html")
+        .prefer_utf8(true);
+    let path = application.config.path.trim_end_matches('/');
+    let application = Arc::clone(application);
+    service.service(
+        web::scope(path)
+            .guard(guard)
+            .wrap_fn(move |request, next| answer(Arc::clone(&application), request, next))
+            .service(files),
+    );
+}
+
+fn answer<S>(
+    application: Arc<Application>,
+    mut request: ServiceRequest,
+    next: &S,
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
+{
+    let secure = is_secure(request.request());
+    let sender = application.sender(request.peer_addr(), secure);
+    let asked = Asked::read(request.head(), sender).and_then(|asked| {
+        let guard = application.in_flight.enter().ok_or(Failure::Busy)?;
+        let (asked, task, head) = ask(&application, asked, &mut request)?;
+        Ok((asked, task, head, guard))
+    });
+    let (asked, next) = match asked {
+        Ok(asked) => (Ok(asked), Some(next.call(request))),
+        Err(failure) => (Err((failure, request)), None),
+    };
+    async move {
+        let response = match (asked, next) {
+            (Ok((asked, task, head, guard)), Some(next)) => {
+                change(&application, next.await?, &asked, task, &head, guard)
+            }
+            (Err((failure, request)), _) => {
+                let answer = proxy::fail(&application, &failure, request.path(), sender.peer);
+                request.into_response(answer)
+            }
+            (Ok(_), None) => return Err(actix_web::error::ErrorInternalServerError("")),
+        };
+        application.counts.answered(response.status().as_u16());
+        Ok(response)
+    }
+}
+
+/// Puts the conditions of the request into the terms of the files.
+fn ask(
+    application: &Application,
+    asked: Asked,
+    request: &mut ServiceRequest,
+) -> Result<(Asked, Task, Head), Failure> {
+    let task = Task::of(
+        &application.config,
+        &asked.method,
+        asked.path(),
+        &asked.headers,
+    );
+    let hosts = Hosts {
+        browsers: &asked.host,
+        origins: "localhost",
+    };
+    let head = request::head(
+        asked.headers.clone(),
+        &application.config,
+        task,
+        &asked.sender,
+        hosts,
+        &application.mark,
+    )?;
+    for name in [
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::RANGE,
+        header::IF_RANGE,
+    ] {
+        let Ok(line) = actix_header::HeaderName::from_bytes(name.as_str().as_bytes()) else {
+            continue;
+        };
+        request.headers_mut().remove(&line);
+        let value = head
+            .headers
+            .get(&name)
+            .map(|value| actix_header::HeaderValue::from_bytes(value.as_bytes()));
+        if let Some(Ok(value)) = value {
+            request.headers_mut().insert(line, value);
+        }
+    }
+    Ok((asked, task, head))
+}
+
+/// Rewrites what is a page.
+fn change(
+    application: &Application,
+    mut response: ServiceResponse<BoxBody>,
+    asked: &Asked,
+    task: Task,
+    head: &Head,
+    guard: in_flight::Guard,
+) -> ServiceResponse<BoxBody> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in response.headers() {
+        let line = http::HeaderName::from_bytes(name.as_str().as_bytes())
+            .ok()
+            .zip(http::HeaderValue::from_bytes(value.as_bytes()).ok());
+        if let Some((name, value)) = line {
+            headers.append(name, value);
+        }
+    }
+    let script = csp::Script {
+        secure: asked.sender.secure,
+        authority: &asked.host,
+        path: library::SCRIPT,
+        hash: &application.hash,
+    };
+    let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or_default();
+    let plan = response::plan(status, &mut headers, task, head, &script, &application.mark);
+    if let Plan::Pass(Some(reason)) = &plan {
+        application.counts.page(reason);
+    }
+    let is_confirmed = status == StatusCode::NOT_MODIFIED;
+    if !is_confirmed && matches!(plan, Plan::Pass(_)) {
+        return response;
+    }
+    response.headers_mut().clear();
+    for (name, value) in &headers {
+        let line = actix_header::HeaderName::from_bytes(name.as_str().as_bytes())
+            .ok()
+            .zip(actix_header::HeaderValue::from_bytes(value.as_bytes()).ok());
+        if let Some((name, value)) = line {
+            response.headers_mut().append(name, value);
+        }
+    }
+    let Some((rewriter, coding)) = application
+        .rewriter(&plan)
+        .filter(|_| asked.method != Method::HEAD)
+    else {
+        return response;
+    };
+    let pause = application.config.body_pause;
+    let (counts, ended) = (application.counts.clone(), application.ended(&plan));
+    response.map_body(|_, body| {
+        let chunks = rewriting::rewrite(Chunks(body), coding, rewriter, ended);
+        Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
+    })
+}
+
+/// The chunks of a file.
+struct Chunks(BoxBody);
+
+impl Stream for Chunks {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        Pin::new(&mut self.0)
+            .poll_next(cx)
+            .map_err(|error| io::Error::other(error.to_string()))
+    }
+}

@@ -1,0 +1,277 @@
+//! Connections to an origin: name resolution, TCP and TLS within a deadline, and the HTTP client that pools them.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::ReadBufCursor;
+use hyper_util::client::legacy::connect::Connected;
+use hyper_util::client::legacy::connect::Connection;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use crate::upstream::tls;
+use crate::web::applications::body::RequestBody;
+use crate::web::applications::config::Application;
+use crate::web::applications::config::Origin;
+use crate::web::applications::config::Protocol;
+use crate::web::applications::failure::Failure;
+
+/// Opens connections to one origin, whatever address a request names. Clones share the TLS sessions.
+#[derive(Clone)]
+pub struct Connector {
+    target: Arc<Target>,
+    protocol: Protocol,
+}
+
+struct Target {
+    origin: Origin,
+    tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
+    deadline: Duration,
+}
+
+impl Connector {
+    /// A connector for the origin of an application.
+    ///
+    /// # Errors
+    ///
+    /// `key: reason` if the TLS files cannot be used.
+    pub fn load(application: &Application, origin: Origin) -> Result<Self, String> {
+        let tls = if origin.secure {
+            let settings = application.tls.clone().unwrap_or_default();
+            let config = tls::client_config(&settings)?;
+            let name = tls::server_name(&settings, origin.host())
+                .map_err(|error| format!("tls.server_name: {error}"))?;
+            Some((name, Arc::new(config)))
+        } else {
+            None
+        };
+        let target = Target {
+            origin,
+            tls,
+            deadline: application.connect_deadline,
+        };
+        Ok(Self {
+            target: Arc::new(target),
+            protocol: application.protocol,
+        })
+    }
+
+    /// The origin.
+    pub fn origin(&self) -> &Origin {
+        &self.target.origin
+    }
+
+    /// The same for connections that will carry something else than HTTP after an upgrade.
+    pub fn for_upgrades(&self) -> Self {
+        Self {
+            target: Arc::clone(&self.target),
+            protocol: Protocol::Http1,
+        }
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn connect(&self) -> Result<Stream, ConnectError> {
+        tokio::time::timeout(self.target.deadline, self.open())
+            .await
+            .map_err(|_| ConnectError::Timeout)?
+            .map_err(ConnectError::Failed)
+    }
+
+    async fn open(&self) -> io::Result<Stream> {
+        let origin = &self.target.origin;
+        let socket = TcpStream::connect((origin.host(), origin.port())).await?;
+        socket.set_nodelay(true)?;
+        let Some((name, config)) = &self.target.tls else {
+            return Ok(Stream {
+                io: TokioIo::new(Box::new(socket)),
+                is_http2: false,
+            });
+        };
+        let mut config = ClientConfig::clone(config);
+        config.alpn_protocols = match self.protocol {
+            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Protocol::Http1 => vec![b"http/1.1".to_vec()],
+            Protocol::Http2 => vec![b"h2".to_vec()],
+        };
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name.clone(), socket)
+            .await?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Stream {
+            io: TokioIo::new(Box::new(stream)),
+            is_http2,
+        })
+    }
+
+    /// Whether requests may go over HTTP/2, which names the host in another place.
+    pub fn may_be_http2(&self) -> bool {
+        match self.protocol {
+            Protocol::Auto => self.target.origin.secure,
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+        }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move { connector.connect().await })
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not in time.
+    #[error("no connection in time")]
+    Timeout,
+    /// The system's or the TLS library's reason.
+    #[error("{0}")]
+    Failed(io::Error),
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Timeout => Self::OriginTimeout("no connection in time"),
+            ConnectError::Failed(error) => Self::OriginUnreachable(error.to_string()),
+        }
+    }
+}
+
+/// A socket to an origin, plain or over TLS.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// A connection to an origin.
+pub struct Stream {
+    io: TokioIo<Box<dyn Socket>>,
+    is_http2: bool,
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new();
+        if self.is_http2 {
+            connected.negotiated_h2()
+        } else {
+            connected
+        }
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl hyper::rt::Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// The client of one worker.
+pub type Pool = Client<Connector, RequestBody>;
+
+/// A pool for one worker, whose thread carries its connections.
+pub fn pool(connector: Connector, application: &Application) -> Pool {
+    let head_bytes = u32::try_from(application.head_bytes).unwrap_or(u32::MAX);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(application.idle)
+        .pool_max_idle_per_host(application.idle_connections)
+        .http1_max_buf_size(application.head_bytes)
+        .http1_max_headers(HEADERS)
+        .http2_max_header_list_size(head_bytes)
+        .http2_keep_alive_interval(ALIVE)
+        .http2_keep_alive_timeout(ALIVE)
+        .http2_only(application.protocol == Protocol::Http2)
+        .set_host(false)
+        .build(connector)
+}
+
+/// What a failed request means.
+pub fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        match error.downcast_ref() {
+            Some(ConnectError::Timeout) => return ConnectError::Timeout.into(),
+            Some(ConnectError::Failed(error)) => {
+                return Failure::OriginUnreachable(error.to_string())
+            }
+            None => {}
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return of_http(error);
+        }
+        cause = error.source();
+    }
+    Failure::OriginUnreachable(error.to_string())
+}
+
+/// What an error of the HTTP client means.
+pub fn of_http(error: &hyper::Error) -> Failure {
+    let text = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    if error.is_parse() {
+        Failure::OriginMalformed(text)
+    } else {
+        Failure::OriginClosed(text)
+    }
+}
+
+/// Lines in a head of the origin's.
+const HEADERS: usize = 128;
+/// How often an HTTP/2 connection in use is asked whether it is still there, and how long it has to say so.
+const ALIVE: Duration = Duration::from_secs(20);

@@ -1,0 +1,503 @@
+//! One request for an application with an origin: passed on, answered, and in between nothing held but what is under way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::body::BodySize;
+use actix_web::body::BoxBody;
+use actix_web::body::MessageBody;
+use actix_web::http::header as actix_header;
+use actix_web::web::Payload;
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use futures_util::future::OptionFuture;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use http::Uri;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::web::applications::body;
+use crate::web::applications::body::Answer;
+use crate::web::applications::body::Chunks;
+use crate::web::applications::body::RequestBody;
+use crate::web::applications::config::HostHeader;
+use crate::web::applications::csp;
+use crate::web::applications::failure::Failure;
+use crate::web::applications::in_flight::Guard;
+use crate::web::applications::loader;
+use crate::web::applications::origin;
+use crate::web::applications::origin::Connector;
+use crate::web::applications::origin::Pool;
+use crate::web::applications::page::Outcome;
+use crate::web::applications::page::Page;
+use crate::web::applications::path;
+use crate::web::applications::request;
+use crate::web::applications::request::Head;
+use crate::web::applications::request::Hosts;
+use crate::web::applications::request::Sender;
+use crate::web::applications::request::Task;
+use crate::web::applications::response;
+use crate::web::applications::response::Plan;
+use crate::web::applications::rewriting;
+use crate::web::applications::rewriting::Rewriter;
+use crate::web::applications::Application;
+use crate::web::library;
+
+/// An application with an origin, in one worker.
+pub struct Proxy {
+    /// The application.
+    pub application: Arc<Application>,
+    /// Where its origin is.
+    pub connector: Connector,
+    /// This worker's connections to it.
+    pub pool: Pool,
+}
+
+/// What is known of a request without its body.
+pub struct Asked {
+    /// Its method.
+    pub method: Method,
+    /// Path and query, as they came.
+    pub target: String,
+    /// Its lines.
+    pub headers: HeaderMap,
+    /// Its host, from the line or from the target.
+    pub host: String,
+    /// Who sends it.
+    pub sender: Sender,
+}
+
+impl Asked {
+    /// Reads the head of a request.
+    ///
+    /// # Errors
+    ///
+    /// A head that can be read in two ways.
+    pub fn read(head: &actix_web::dev::RequestHead, sender: Sender) -> Result<Self, Failure> {
+        let path = head.uri.path();
+        if path::is_treacherous(path) {
+            return Err(Failure::PathRefused);
+        }
+        let mut headers = HeaderMap::with_capacity(head.headers.len());
+        for (name, value) in head.headers.iter() {
+            let line = HeaderName::from_bytes(name.as_str().as_bytes())
+                .ok()
+                .zip(HeaderValue::from_bytes(value.as_bytes()).ok());
+            let Some((name, value)) = line else {
+                return Err(Failure::HeadRefused("a line that is not HTTP"));
+            };
+            headers.append(name, value);
+        }
+        let host = match headers.get(http::header::HOST) {
+            None => String::new(),
+            Some(host) => host.to_str().map_err(|_| Failure::HostRefused)?.to_owned(),
+        };
+        if !host.is_empty() && host.parse::<http::uri::Authority>().is_err() {
+            return Err(Failure::HostRefused);
+        }
+        // RFC 9112 section 3.2.2 lets a request name its host twice.
+        let other = head.uri.authority().map(|authority| authority.as_str());
+        if other.is_some_and(|other| !other.eq_ignore_ascii_case(&host)) {
+            return Err(Failure::HostRefused);
+        }
+        let method = Method::from_bytes(head.method.as_str().as_bytes())
+            .map_err(|_| Failure::MethodRefused)?;
+        if matches!(method, Method::TRACE | Method::CONNECT) {
+            return Err(Failure::MethodRefused);
+        }
+        let target = match head.uri.path_and_query() {
+            Some(target) => target.as_str().to_owned(),
+            None => path.to_owned(),
+        };
+        Ok(Self {
+            method,
+            target,
+            headers,
+            host,
+            sender,
+        })
+    }
+
+    /// The path without the query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
+impl Proxy {
+    /// Answers one request.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: HttpRequest,
+        payload: Payload,
+        secure: bool,
+    ) -> HttpResponse {
+        let application = Arc::clone(&self.application);
+        let sender = application.sender(request.peer_addr(), secure);
+        let result = match Asked::read(request.head(), sender) {
+            Err(failure) => Err(failure),
+            Ok(asked) => {
+                let length = length(&asked.headers);
+                self.pass(
+                    asked,
+                    length,
+                    payload,
+                    request.version() < actix_web::http::Version::HTTP_11,
+                )
+                .await
+            }
+        };
+        let response = match result {
+            Ok(response) => response,
+            Err(failure) => fail(&application, &failure, request.path(), sender.peer),
+        };
+        application.counts.answered(response.status().as_u16());
+        response
+    }
+
+    async fn pass(
+        &self,
+        asked: Asked,
+        length: Length,
+        payload: Payload,
+        is_old: bool,
+    ) -> Result<HttpResponse, Failure> {
+        let application = &self.application;
+        let config = &application.config;
+        if asked.method == Method::OPTIONS
+            && asked
+                .headers
+                .get("max-forwards")
+                .is_some_and(|value| value == "0")
+        {
+            // RFC 9110 section 7.6.2: the way ends here.
+            return Ok(HttpResponse::Ok().finish());
+        }
+        if matches!(length, Length::Known(length) if length > config.body_bytes) {
+            return Err(Failure::BodyTooLarge);
+        }
+        let guard = application.in_flight.enter().ok_or(Failure::Busy)?;
+        let task = Task::of(config, &asked.method, asked.path(), &asked.headers);
+        let origin = self.connector.origin();
+        let hosts = Hosts {
+            browsers: &asked.host,
+            origins: origin.authority.as_str(),
+        };
+        let head = request::head(
+            asked.headers.clone(),
+            config,
+            task,
+            &asked.sender,
+            hosts,
+            &application.mark,
+        )?;
+        let uri = self.uri(&asked)?;
+        let mut outgoing = http::Request::new(RequestBody::none());
+        *outgoing.method_mut() = asked.method.clone();
+        *outgoing.uri_mut() = uri;
+        *outgoing.headers_mut() = head.headers.clone();
+        let mut carrying = None;
+        if let Some(length) = length.of_body() {
+            let (queue, body) = RequestBody::queued(length);
+            *outgoing.body_mut() = body;
+            let count = application.counts.from_client.clone();
+            carrying = Some(Box::pin(body::carry(
+                payload,
+                queue,
+                config.body_bytes,
+                config.body_pause,
+                count,
+            )));
+        }
+        let response = self.exchange(outgoing, carrying).await?;
+        self.receive(response, &asked, task, &head, guard, is_old)
+    }
+
+    /// Sends the request and its body, until the head of the answer is there.
+    async fn exchange(
+        &self,
+        outgoing: http::Request<RequestBody>,
+        mut carrying: Option<
+            impl std::future::Future<Output = Result<(), Failure>> + Unpin + 'static,
+        >,
+    ) -> Result<http::Response<Incoming>, Failure> {
+        let sending = self.pool.request(outgoing);
+        tokio::pin!(sending);
+        let patience = self.application.config.head_deadline;
+        let mut deadline = Instant::now() + patience;
+        loop {
+            let is_carrying = carrying.is_some();
+            tokio::select! {
+                biased;
+                Some(carried) = OptionFuture::from(carrying.as_mut()), if is_carrying => {
+                    carried?;
+                    carrying = None;
+                    deadline = Instant::now() + patience;
+                }
+                response = &mut sending => {
+                    if let Some(carrying) = carrying {
+                        // The origin answers before it has all of the body, and may go on to read it.
+                        actix_rt::spawn(carrying);
+                    }
+                    return response.map_err(|error| origin::failure(&error));
+                }
+                () = tokio::time::sleep_until(deadline), if !is_carrying => {
+                    return Err(Failure::OriginTimeout("no answer in time"));
+                }
+            }
+        }
+    }
+
+    fn uri(&self, asked: &Asked) -> Result<Uri, Failure> {
+        let origin = self.connector.origin();
+        let scheme = if origin.secure { "https" } else { "http" };
+        let is_named = self.connector.may_be_http2()
+            && self.application.config.host_header == HostHeader::Preserve
+            && !asked.host.is_empty();
+        // HTTP/2 takes the host from here.
+        let authority = if is_named {
+            asked.host.as_str()
+        } else {
+            origin.authority.as_str()
+        };
+        format!("{scheme}://{authority}{}", asked.target)
+            .parse()
+            .map_err(|_| Failure::PathRefused)
+    }
+
+    fn receive(
+        &self,
+        response: http::Response<Incoming>,
+        asked: &Asked,
+        task: Task,
+        head: &Head,
+        guard: Guard,
+        is_old: bool,
+    ) -> Result<HttpResponse, Failure> {
+        let application = &self.application;
+        let (mut parts, body) = response.into_parts();
+        let length = length(&parts.headers);
+        response::pass_on(&mut parts.headers)?;
+        let origin = self.connector.origin();
+        if application.config.host_header == HostHeader::Origin {
+            let scheme = if origin.secure { "https" } else { "http" };
+            response::relocate(
+                &mut parts.headers,
+                &format!("{scheme}://{}", origin.authority),
+            );
+        }
+        let script = csp::Script {
+            secure: asked.sender.secure,
+            authority: &asked.host,
+            path: library::SCRIPT,
+            hash: &application.hash,
+        };
+        let is_empty = http_body::Body::is_end_stream(&body);
+        let task = if is_empty && asked.method != Method::HEAD {
+            Task::Pass
+        } else {
+            task
+        };
+        let plan = response::plan(
+            parts.status,
+            &mut parts.headers,
+            task,
+            head,
+            &script,
+            &application.mark,
+        );
+        let mut answer = start(parts.status, &parts.headers)?;
+        let pause = application.config.body_pause;
+        let counts = application.counts.clone();
+        let is_head = asked.method == Method::HEAD;
+        let chunks = Chunks::new(body);
+        let body = match (application.rewriter(&plan), is_head) {
+            (_, true) => {
+                // Only the length of what would come is told, and only if it is the origin's.
+                if let (Length::Known(length), Plan::Pass(_)) = (length, &plan) {
+                    answer.no_chunking(length);
+                }
+                Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
+            }
+            (None, false) => {
+                let size = match length {
+                    Length::Known(length) => BodySize::Sized(length),
+                    Length::Unknown | Length::None => BodySize::Stream,
+                };
+                let size = if is_empty { BodySize::Sized(0) } else { size };
+                Answer::new(chunks, size, pause, counts, guard).boxed()
+            }
+            (Some((rewriter, coding)), false) => {
+                let ended = application.ended(&plan);
+                let chunks = rewriting::rewrite(chunks, coding, rewriter, ended);
+                Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
+            }
+        };
+        if let Plan::Pass(Some(reason)) = &plan {
+            application.counts.page(reason);
+        }
+        if is_old {
+            // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
+            answer.force_close();
+        }
+        let mut response = answer.body(body);
+        if is_old {
+            response.head_mut().no_chunking(true);
+        }
+        Ok(response)
+    }
+}
+
+impl Application {
+    /// What changes the body, and how it is compressed.
+    pub(super) fn rewriter(&self, plan: &Plan) -> Option<(Rewriter, super::coding::Coding)> {
+        match plan {
+            Plan::Pass(_) => None,
+            Plan::Page {
+                coding,
+                nonce,
+                is_document,
+                ..
+            } => {
+                let nonce = nonce
+                    .as_ref()
+                    .map_or_else(String::new, |nonce| format!(" nonce=\"{nonce}\""));
+                let tag = format!(
+                    "<script src=\"{}\" integrity=\"{}\"{nonce}></script>",
+                    library::SCRIPT,
+                    self.hash
+                );
+                let page = Page::new(
+                    tag,
+                    library::SCRIPT,
+                    *is_document,
+                    self.config.tag_bytes.get(),
+                );
+                Some((Rewriter::Page(Box::new(page)), *coding))
+            }
+            Plan::Script { coding, loader } => {
+                let address = match loader {
+                    loader::Loader::Module => INSTALL,
+                    loader::Loader::Worker => library::SCRIPT,
+                };
+                Some((
+                    Rewriter::Script(loader::Script::new(*loader, address)),
+                    *coding,
+                ))
+            }
+        }
+    }
+
+    /// Counts what became of a page or script when it has passed.
+    pub(super) fn ended(&self, plan: &Plan) -> impl FnOnce(Option<Outcome>) + 'static {
+        let counts = self.counts.clone();
+        let connects = !matches!(
+            plan,
+            Plan::Page {
+                connects: false,
+                ..
+            }
+        );
+        move |outcome| {
+            counts.page(match outcome {
+                None => "loader",
+                Some(Outcome::Inserted) if connects => "inserted",
+                Some(Outcome::Inserted) => "inserted_without_config",
+                Some(Outcome::Fragment) => "fragment",
+                Some(Outcome::Charset) => "charset",
+                Some(Outcome::TooLong) => "too_long",
+            });
+        }
+    }
+}
+
+/// What a head says of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Known(u64),
+    /// Its own framing says where it ends.
+    Unknown,
+}
+
+impl Length {
+    /// The length of the body to send; the outer none for no body.
+    fn of_body(self) -> Option<Option<u64>> {
+        match self {
+            Self::None | Self::Known(0) => None,
+            Self::Known(length) => Some(Some(length)),
+            Self::Unknown => Some(None),
+        }
+    }
+}
+
+/// The length that a head tells.
+pub fn length(headers: &HeaderMap) -> Length {
+    if headers.contains_key(http::header::TRANSFER_ENCODING) {
+        return Length::Unknown;
+    }
+    headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map_or(Length::None, Length::Known)
+}
+
+/// An answer with this head.
+fn start(
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<actix_web::HttpResponseBuilder, Failure> {
+    let broken = |_| Failure::OriginMalformed("a head that cannot be passed on".to_owned());
+    let status = actix_web::http::StatusCode::from_u16(status.as_u16())
+        .map_err(|_| Failure::OriginMalformed("a status that is none".to_owned()))?;
+    let mut answer = HttpResponse::build(status);
+    for (name, value) in headers {
+        let name = actix_header::HeaderName::from_bytes(name.as_str().as_bytes())
+            .map_err(|_| Failure::OriginMalformed("a line that is not HTTP".to_owned()))?;
+        let value = actix_header::HeaderValue::from_bytes(value.as_bytes()).map_err(broken)?;
+        answer.append_header((name, value));
+    }
+    Ok(answer)
+}
+
+/// Counts, logs and tells a failure.
+pub fn fail(
+    application: &Application,
+    failure: &Failure,
+    path: &str,
+    peer: SocketAddr,
+) -> HttpResponse {
+    application.counts.failed(failure.code());
+    info!(
+        application = application.config.name,
+        client = %peer,
+        path = %path.chars().take(SHOWN).collect::<String>(),
+        status = failure.status(),
+        code = failure.code(),
+        detail = %failure,
+        "request failed"
+    );
+    let status = actix_web::http::StatusCode::from_u16(failure.status())
+        .unwrap_or(actix_web::http::StatusCode::BAD_GATEWAY);
+    let mut answer = HttpResponse::build(status);
+    answer
+        .content_type("text/plain; charset=utf-8")
+        .force_close();
+    if failure.is_passing() {
+        answer.insert_header((actix_header::RETRY_AFTER, "1"));
+    }
+    answer.body::<BoxBody>(BoxBody::new(failure.body()))
+}
+
+/// Characters of a path in a log line.
+const SHOWN: usize = 100;
+
+/// The module that replaces `WebSocket` when it is imported.
+const INSTALL: &str = "/_smeuse/install.mjs";

@@ -1,0 +1,125 @@
+//! Which application has a request: path, host, folders, and what stays the gateway's own.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::origin::exchange;
+use super::origin::get;
+use super::origin::ok;
+use super::origin::Origin;
+use crate::harness::configuration;
+use crate::harness::gateway::Gateway;
+
+/// The longest path, the named host, and nobody else's.
+#[test]
+fn path_and_host_decide() {
+    let [root, shop, other] =
+        ["root", "shop", "other"].map(|name| Origin::answering(move |_| ok("", name)));
+    let entry = |name: &str, origin: &Origin, lines: &str| {
+        format!(
+            "[[web.applications]]\nname = \"{name}\"\norigin = \"http://{}\"\n{lines}\n",
+            origin.address()
+        )
+    };
+    let text = [
+        entry("root", &root, ""),
+        entry("shop", &shop, "path = \"/shop\""),
+        entry("other", &other, "host = \"other.example\""),
+        configuration::echo(),
+    ]
+    .concat();
+    let gateway = Gateway::start(&text);
+    for (path, host, answered) in [
+        ("/", "a", "root"),
+        ("/shop", "a", "shop"),
+        ("/shop/x?y", "a", "shop"),
+        ("/shopping", "a", "root"),
+        ("/shop", "OTHER.example:8080", "other"),
+    ] {
+        let answer = exchange(
+            gateway.public(),
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        );
+        assert_eq!(answer.text(), answered, "{host}{path}");
+    }
+    // The services' paths and the library's are the gateway's.
+    assert_ne!(
+        get(gateway.public(), configuration::ECHO_PATH, "").status,
+        200
+    );
+    assert_eq!(
+        get(gateway.public(), "/_smeuse/config.json", "").header("content-type"),
+        Some("application/json")
+    );
+    assert_eq!(get(gateway.public(), "/_smeuse/none", "").status, 404);
+    assert_eq!(root.requests().len(), 2);
+}
+
+/// `host_header = "origin"`: the origin sees its own name, and sends browsers to the gateway all the same.
+#[test]
+fn an_origin_may_see_its_own_name() {
+    let origin = Origin::answering(|request| {
+        let host = request.header("host").unwrap_or_default();
+        format!("HTTP/1.1 302 Found\r\nLocation: http://{host}/login\r\nContent-Length: 0\r\n\r\n")
+            .into_bytes()
+    });
+    let gateway = Gateway::start(&super::origin::configuration(
+        &origin,
+        "host_header = \"origin\"",
+    ));
+    let answer = get(gateway.public(), "/", "");
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (302, Some("/login"))
+    );
+    let request = origin.only();
+    assert_eq!(
+        request.header("host"),
+        Some(origin.address().to_string().as_str())
+    );
+    assert_eq!(request.header("x-forwarded-host"), Some("app.example"));
+}
+
+/// A folder's pages get the script like an origin's, with conditions, ranges and HEAD.
+#[test]
+fn a_folder_is_an_application() {
+    let folder =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("folder-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(
+        folder.join("index.html"),
+        "<!doctype html><head></head><p>x",
+    )
+    .expect("a page");
+    fs::write(folder.join("a.txt"), "0123456789").expect("a file");
+    let text = format!(
+        "[[web.applications]]\nname = \"files\"\npath = \"/files\"\nfolder = {folder:?}\n{}",
+        configuration::echo()
+    );
+    let gateway = Gateway::start(&text);
+    let page = get(gateway.public(), "/files/", "Sec-Fetch-Dest: document\r\n");
+    assert_eq!(page.status, 200, "{}", page.text());
+    assert!(
+        page.text()
+            .starts_with("<!doctype html><head><script src=\"/_smeuse/smeuse.js\""),
+        "{}",
+        page.text()
+    );
+    let tag = page.header("etag").expect("a tag");
+    let again = get(
+        gateway.public(),
+        "/files/",
+        &format!("Sec-Fetch-Dest: document\r\nIf-None-Match: {tag}\r\n"),
+    );
+    assert_eq!((again.status, again.header("etag")), (304, Some(tag)));
+    let part = get(gateway.public(), "/files/a.txt", "Range: bytes=2-4\r\n");
+    assert_eq!((part.status, part.text().as_str()), (206, "234"));
+    assert_eq!(get(gateway.public(), "/files/none", "").status, 404);
+    assert_eq!(get(gateway.public(), "/files/../a", "").status, 400);
+    assert_eq!(get(gateway.public(), "/elsewhere", "").status, 404);
+    gateway.wait_metric(
+        "smeuse_application_requests_total{application=\"files\",status_class=\"2xx\"}",
+        2.0,
+    );
+    fs::remove_dir_all(&folder).expect("the folder goes");
+}
