@@ -159,3 +159,6 @@ impl Catalogue {
 fn entry_in<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
     entries.iter().find(|entry| entry.extension.name() == name)
 }
+
+#[cfg(test)]
+mod tests;
