@@ -1,6 +1,6 @@
 # The whole vocabulary for building, running and testing; each recipe is a script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test check bench reference
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,3 +16,6 @@ check: ## The fast part of it: format, clippy, unit tests
 
 bench: ## Throughput, CPU, latency and memory of the relay against direct TCP
 	@scripts/bench
+
+reference: ## docs/configuration.md anew, from the program
+	@scripts/reference

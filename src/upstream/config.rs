@@ -275,13 +275,13 @@ pub enum ProxyProtocol {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// Certificates of the authorities to trust instead of the platform's.
+    /// Certificates of the authorities to trust instead of the platform's; read again on SIGHUP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// The gateway's own certificate chain, leaf first; with `key`.
+    /// The gateway's own certificate chain, leaf first; with `key`, and read again on SIGHUP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
-    /// The private key of `certificate` (PKCS #8, PKCS #1 or SEC 1).
+    /// The private key of `certificate` (PKCS #8, PKCS #1 or SEC 1); read again on SIGHUP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// The name to ask for (SNI) and to verify, instead of the URI's host.

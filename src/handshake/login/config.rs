@@ -21,7 +21,9 @@ pub struct Config {
     /// What the user is told to log in to: printable ASCII, 1 to 200 characters.
     #[serde(default = "default_realm")]
     pub realm: String,
-    /// The users file. That it can be used is checked where it is read, by [`Login::load`](super::Login::load).
+    /// The users file; read again on SIGHUP.
+    ///
+    /// That it can be used is checked where it is read, by [`Login::load`](super::Login::load).
     pub users: PathBuf,
     /// Names of the users file that may use the service; absent: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]

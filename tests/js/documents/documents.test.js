@@ -9,6 +9,7 @@ import { sharedBroker } from "../kit/broker.js"
 import { startGateway } from "../kit/gateway.js"
 import { root, run } from "../kit/process.js"
 import { deferred, within } from "../kit/wait.js"
+import { table } from "./tables.js"
 
 const read = (path) => readFile(join(root, path), "utf8")
 
@@ -20,26 +21,6 @@ async function documents() {
     ),
   )
   return found.flat()
-}
-
-/** Rows of the first Markdown table under this heading, as lists of cells. */
-function table(text, heading) {
-  const section = text.slice(text.indexOf(`\n${heading}\n`))
-  const rows = section
-    .split("\n")
-    .slice(2)
-    .join("\n")
-    .match(/(^\|.*\|\n?)+/m)[0]
-  return rows
-    .trim()
-    .split("\n")
-    .slice(2)
-    .map((row) =>
-      row
-        .slice(1, -1)
-        .split("|")
-        .map((cell) => cell.trim()),
-    )
 }
 
 /** The anchor that a Markdown heading gets. */
@@ -64,6 +45,16 @@ describe("links", async () => {
       }
     })
   }
+})
+
+test("every page is in the index, which has a path for each reader", async () => {
+  const index = await read("docs/README.md")
+  for (const document of await documents()) {
+    const [folder, name] = document.includes("/") ? document.split("/") : [undefined, document]
+    if (folder === "docs" && name !== "README.md") assert.ok(index.includes(`](${name})`), `${document} is not in docs/README.md`)
+  }
+  assert.deepEqual([...index.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading), ["You write a page", "You operate the gateway", "You change the gateway"])
+  for (const target of ["docs/README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"]) assert.ok((await read("README.md")).includes(`](${target})`), target)
 })
 
 test("files that the documents name are there", async () => {
