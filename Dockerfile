@@ -51,6 +51,19 @@ COPY demo/package.json demo/package-lock.json ./
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-audit --no-fund
 COPY demo/ ./
 
+# The demo as a team's application would be: a web server of its own.
+FROM nginxinc/nginx-unprivileged:1.28.0-alpine AS demo-server
+LABEL org.opencontainers.image.title="Smeuse demo" \
+      org.opencontainers.image.description="A page that speaks AMQP, for trying Smeuse out" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY config/demo-server.conf /etc/nginx/conf.d/default.conf
+COPY --from=demo /demo /usr/share/nginx/html
+USER 101:101
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 \
+    CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/"]
+
 # What the program needs and nothing else: glibc, libgcc, the platform's roots for amqps:// brokers. No shell, no package
 # manager; a third of debian-slim. It has no version tags: pin the digest where builds must repeat.
 FROM gcr.io/distroless/cc-debian12:nonroot AS gateway
@@ -62,7 +75,6 @@ LABEL org.opencontainers.image.title="Smeuse" \
       org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
 COPY --from=build /out/smeuse /usr/local/bin/smeuse
 COPY config/smeuse.toml /etc/smeuse/smeuse.toml
-COPY --from=demo /demo /usr/share/smeuse/demo
 USER 10070:10070
 EXPOSE 15670 15673
 STOPSIGNAL SIGTERM

@@ -16,7 +16,8 @@ const watchPage = () => {
 }
 const watchWire = (url, protocols) => current.watchWire(url, protocols)
 
-const Platform = tapped(globalThis.WebSocket, watchWire)
+// Where the gateway put its library into this page, the platform's own is beneath it.
+const Platform = tapped(globalThis.WebSocket[Symbol.for("smeuse.platform")] ?? globalThis.WebSocket, watchWire)
 const Plain = tapped(Platform, watchPage)
 let library
 

@@ -21,7 +21,7 @@ describe("docker-compose.yml", async () => {
     const { services: all } = await readYaml("docker-compose.yml")
     const small = Object.keys(all).filter((name) => !all[name].profiles)
     assert.deepEqual(small.sort(), names.filter((name) => !["grafana", "prometheus"].includes(name)))
-    for (const name of ["gateway", "rabbitmq"]) assert.ok(small.includes(name), name)
+    assert.deepEqual(small.sort(), ["demo", "gateway", "rabbitmq"])
     for (const name of ["grafana", "prometheus"]) assert.deepEqual(all[name].profiles, ["monitoring"], name)
   })
 
@@ -100,7 +100,7 @@ describe("docker-compose.yml", async () => {
   test("starts in order and ends in order", async () => {
     const { gateway } = services
     for (const { condition } of Object.values(gateway.depends_on)) assert.equal(condition, "service_healthy")
-    assert.ok(gateway.depends_on.rabbitmq)
+    assert.deepEqual(Object.keys(gateway.depends_on).sort(), ["demo", "rabbitmq"])
     assert.ok(services.prometheus.depends_on.gateway)
     assert.ok(services.grafana.depends_on.prometheus)
     const text = await run(program, ["--print-config"], { env: { PATH: process.env.PATH, ...gateway.environment } })
@@ -111,7 +111,7 @@ describe("docker-compose.yml", async () => {
   test("the gateway's settings are settings, and fit its limits", async () => {
     const { gateway } = services
     for (const name of Object.keys(gateway.environment)) assert.match(name, /^(AMQP_URL|SMEUSE__[A-Z_]+__[A-Z_0-9]+)$/)
-    const { SMEUSE__WEB__ROOT, ...environment } = gateway.environment
+    const environment = { ...gateway.environment }
     assert.equal(environment.SMEUSE__ADMIN__TOKEN_FILE, "/run/secrets/admin-token")
     environment.SMEUSE__ADMIN__TOKEN_FILE = secrets["admin-token"].file
     await run(program, ["--check"], { env: { PATH: process.env.PATH, ...environment } })
@@ -165,6 +165,7 @@ describe("the Dockerfile", async () => {
     const images = [...text.matchAll(/^FROM (?:--platform=\S+ )?(\S+)/gm)].map(([, image]) => image)
     for (const image of images) assert.match(image, /:(\d+\.\d+\.\d+-|nonroot$)/, image)
     assert.match(text, /^FROM --platform=\$BUILDPLATFORM rust:/m)
+    assert.ok(text.indexOf(" AS demo-server") < text.lastIndexOf("\nFROM "), "the gateway is what is built if nothing else is asked for")
     for (const arch of ["amd64", "arm64"]) assert.match(text, new RegExp(`^ +${arch}\\) triple=`, "m"))
     assert.match(text, /--mount=type=cache,target=\/usr\/local\/cargo\/registry/)
     assert.ok(text.indexOf("COPY Cargo.toml Cargo.lock ./") < text.indexOf("COPY . .\n"))
@@ -181,6 +182,15 @@ describe("the Dockerfile", async () => {
     const version = (await read("Cargo.toml")).match(/^version = "(.*)"$/m)[1]
     for (const label of [`version="${version}"`, 'title="Smeuse"', 'licenses="Apache-2.0"']) assert.ok(final.includes(`image.${label}`), label)
     assert.equal(services.gateway.image, `smeuse:${version}`)
+    assert.equal(services.demo.image, `smeuse-demo:${version}`)
+    const demo = text.slice(text.indexOf(" AS demo-server\n"), text.lastIndexOf("\nFROM "))
+    assert.ok(demo.includes(`image.version="${version}"`))
+    assert.equal(services.demo.user, demo.match(/^USER (.*)$/m)[1])
+    assert.deepEqual(services.demo.healthcheck.test, ["CMD", ...JSON.parse(demo.match(/\\\n +CMD (\[.*\])/)[1])])
+    // The gateway asks for it where it listens.
+    const [, port] = (await read("config/demo-server.conf")).match(/listen (\d+);/)
+    assert.equal(services.gateway.environment.SMEUSE__WEB__APPLICATIONS__0__ORIGIN, `http://demo:${port}`)
+    assert.match(demo, new RegExp(`^EXPOSE ${port}$`, "m"))
     assert.equal(services.gateway.user, final.match(/^USER (.*)$/m)[1])
     const list = (name) => JSON.parse(final.match(new RegExp(`^(?:HEALTHCHECK .*\\\\\\n +)?${name} (\\[.*\\])$`, "m"))[1])
     const [entry, health, args] = [list("ENTRYPOINT"), JSON.parse(final.match(/\\\n +CMD (\[.*\])/)[1]), JSON.parse(final.match(/^CMD (\[.*\])$/m)[1])]

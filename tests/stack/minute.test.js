@@ -1,14 +1,14 @@
 // The documented minute: what docs/operations.md and README.md say of `docker compose up` is what docker-compose.yml does, and the
 // same programs with the same configuration, started without containers, carry messages in the demo.
 import assert from "node:assert/strict"
-import { copyFile } from "node:fs/promises"
+import { copyFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { openPage, startChromium } from "../browser/kit.js"
 import { startBroker } from "../js/kit/broker.js"
 import { program, startGateway } from "../js/kit/gateway.js"
 import { root, run } from "../js/kit/process.js"
-import { composed, folderWith, freePorts, read, tool } from "./kit.js"
+import { answers, composed, folderWith, freePorts, Program, read, tool } from "./kit.js"
 
 const manual = (await read("docs/operations.md")).split("\n## The stack in containers\n")[1].split(/^## /m)[0]
 const readme = await read("README.md")
@@ -25,6 +25,7 @@ describe("the documents", () => {
   test("give the commands that Compose knows, and the addresses that it publishes", () => {
     const commands = [...manual.matchAll(/^(?:SMEUSE_PUBLISH=\S+ )?docker compose (.*)$/gm)].map(([, args]) => args)
     assert.deepEqual(commands, ["up", "--profile monitoring up", "up"])
+    assert.equal(services.demo.ports, undefined)
     const own = Object.entries({ gateway: [15670, 15673], rabbitmq: [15672], prometheus: [9090], grafana: [3000] })
     for (const [name, targets] of own) {
       for (const target of targets) assert.equal(published(name, target), `${target}`)
@@ -51,8 +52,9 @@ describe("the documents", () => {
     assert.deepEqual(rows.map(([, name]) => name).sort(), Object.keys(services).sort())
     for (const [, name, image, uses, ports] of rows) {
       const { mem_limit, cpus, build } = services[name]
+      const cores = cpus === 0.5 ? "half a core" : `${cpus} core${cpus === 1 ? "" : "s"}`
       assert.equal(image, build ? undefined : services[name].image, name)
-      assert.equal(uses, `${size(Number(mem_limit))}, ${cpus} core${cpus === 1 ? "" : "s"}`, name)
+      assert.equal(uses, `${size(Number(mem_limit))}, ${cores}`, name)
       assert.deepEqual([...ports.matchAll(/\d+/g)].map(String), (services[name].ports ?? []).map(({ published }) => published), name)
     }
   })
@@ -81,12 +83,13 @@ describe("the same programs without containers", { timeout: 180_000 }, () => {
   let folder
   let broker
   let management
+  let demo
   let gateway
   let browser
   let environment
 
   before(async () => {
-    const [managementPort, metricsPort] = await freePorts(2)
+    const [managementPort, metricsPort, demoPort] = await freePorts(3)
     management = `http://127.0.0.1:${managementPort}`
     folder = await folderWith({
       "conf/90-ports.conf": `management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = ${managementPort}\nprometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = ${metricsPort}\n`,
@@ -104,16 +107,33 @@ describe("the same programs without containers", { timeout: 180_000 }, () => {
     environment = { ...services.gateway.environment }
     assert.equal(environment.AMQP_URL, "amqp://rabbitmq:5672")
     environment.AMQP_URL = `amqp://127.0.0.1:${new URL(broker.url).port}`
-    assert.equal(environment.SMEUSE__WEB__ROOT, "/usr/share/smeuse/demo")
-    environment.SMEUSE__WEB__ROOT = join(root, "demo")
+    demo = await startDemo(demoPort)
+    assert.equal(environment.SMEUSE__WEB__APPLICATIONS__0__ORIGIN, "http://demo:8080")
+    environment.SMEUSE__WEB__APPLICATIONS__0__ORIGIN = `http://127.0.0.1:${demoPort}`
     assert.equal(environment.SMEUSE__ADMIN__TOKEN_FILE, "/run/secrets/admin-token")
     environment.SMEUSE__ADMIN__TOKEN_FILE = secrets["admin-token"].file
     gateway = await startGateway({ config: await read("config/smeuse.toml"), env: environment })
     browser = await startChromium()
   })
+
+  /** The demo's web server, by nginx with the configuration that its image has. */
+  async function startDemo(port) {
+    const server = (await read("config/demo-server.conf"))
+      .replace("listen 8080;", `listen 127.0.0.1:${port};`)
+      .replace("root /usr/share/nginx/html;", `root ${join(root, "demo")};`)
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((each) => `${each}_temp_path ${folder.path(each)};`)
+    // A checkout need not be readable for everybody, as the image's files are.
+    const main = `user root;\nevents {}\nhttp {\naccess_log off;\n${temporary.join("\n")}\n${server}\n}\n`
+    await writeFile(folder.path("nginx.conf"), main)
+    const args = ["-c", folder.path("nginx.conf"), "-p", folder.path(), "-e", "stderr", "-g", `daemon off; pid ${folder.path("pid")};`]
+    const program = new Program("nginx", args, { env: { PATH: `${process.env.PATH}:/usr/sbin` } })
+    return program.ready("the demo's web server", () => answers(`http://127.0.0.1:${port}/`))
+  }
+
   after(async () => {
     await browser?.close()
     await gateway?.kill()
+    await demo?.stop("SIGQUIT")
     await broker?.stop()
     await folder?.remove()
   })
@@ -153,6 +173,8 @@ describe("the same programs without containers", { timeout: 180_000 }, () => {
     await page.getByRole("button", { name: publish, exact: true }).click()
     const shown = page.getByRole("region", { name: deliveries })
     await shown.getByText("Hello from a page").first().waitFor({ timeout: 10_000 })
+    // Through the gateway the page has the library, which its own web server does not give it.
+    assert.equal(await page.locator('head script[src="/_smeuse/smeuse.js"][integrity]').count(), 1)
     assert.deepEqual(page.problems, [])
     await page.context().close()
   })

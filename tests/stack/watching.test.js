@@ -40,6 +40,10 @@ const configuration = ({ url, folder }) => `
 [web]
 extensions = "${folder.path("modules")}"
 
+[[web.applications]]
+name = "pages"
+folder = "${folder.path("pages")}"
+
 [websocket]
 ping_interval = "1s"
 
@@ -105,6 +109,7 @@ before(async () => {
   const [amqpMetrics, own] = await freePorts(2)
   address = `127.0.0.1:${own}`
   folder = await folderWith({
+    "pages/index.html": "<!doctype html><title>A page</title>\n",
     "modules/acme-stamp.js": "export default {}\n",
     "conf/20-smeuse.conf": await read("config/rabbitmq.conf"),
     "conf/90-ports.conf": `prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = ${amqpMetrics}\n`,
@@ -134,6 +139,7 @@ before(async () => {
   for (const extension of EXTENSIONS) sessions.push(await connect(gateway.url, { extensions: [extension] }))
   sessions.push(await connect(`ws://${gateway.public}/shared`, { username: "alice", password: "a password" }))
   for (const session of sessions) assert.equal(await publishAndConsume(session, "counted"), "counted")
+  assert.match(await (await fetch(`http://${gateway.public}/`)).text(), /<script src="\/_smeuse\/smeuse\.js"/)
   // What is counted when a session ends.
   const short = await connect(gateway.url, { extensions: ["smeuse-sequence"] })
   await short.close()
@@ -153,7 +159,7 @@ describe("Prometheus", () => {
   test("is well by the compose file's own check", async () => {
     const { prometheus } = (await composed()).services
     // The image's wget wants what fetch calls ok.
-    assert.ok(await answers(prometheus.healthcheck.test.at(-1).replace("localhost:9090", address)))
+    assert.ok(await answers(prometheus.healthcheck.test.at(-1).replace("127.0.0.1:9090", address)))
   })
 
   test("scrapes the gateway, the broker and itself", async () => {
@@ -241,7 +247,7 @@ describe("what is exported", () => {
   })
 
   test("fills the dashboard: each panel has something to show, but for what has not happened", async () => {
-    const quiet = /^(Refused and abandoned|Refused by rule|Limits hit|Ended badly|Bytes per session on trial|Changes of modules|Faulty modules|Refused openings|Events|Commands|Live view|Looks of the live view|Refused at the private listener|Starts|Logins|.*: (round trip|control frames|failures|processing)|variable .*)$/
+    const quiet = /^(Refused and abandoned|Refused by rule|Limits hit|Ended badly|Bytes per session on trial|Changes of modules|Faulty modules|Refused openings|Events|Commands|Not answered|Live view|Looks of the live view|Refused at the private listener|Starts|Logins|.*: (round trip|control frames|failures|processing)|variable .*)$/
     let shown = 0
     for (const { name, expr } of await expressions(DASHBOARD)) {
       for (const extension of expr.includes("$extension") ? EXTENSIONS : [".*"]) {
