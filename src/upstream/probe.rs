@@ -13,6 +13,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::upstream::backoff::Standing;
+use crate::upstream::brokers::Try;
 use crate::upstream::config::BrokerUri;
 use crate::upstream::config::Secret;
 use crate::upstream::connect::Answered;
@@ -91,6 +93,7 @@ impl Upstream {
     /// # Errors
     /// Why the last broker failed, if all did.
     pub async fn probe(&self) -> Result<(), ConnectError> {
+        self.try_those_down();
         let result = if self.evidence().is_fresh(Instant::now()) {
             self.reach().await
         } else {
@@ -100,6 +103,42 @@ impl Upstream {
             self.evidence().discard();
         }
         result
+    }
+
+    /// Tries brokers whose back-off is over and that nobody watches, beside whoever asks: while no session comes, nobody
+    /// else would see that they are back.
+    fn try_those_down(&self) {
+        // One alone is what the probe itself tries.
+        if self.brokers().len() < 2 {
+            return;
+        }
+        let now = Instant::now();
+        for (index, broker) in self.brokers().iter().enumerate() {
+            if broker.standing(now) == Standing::Due && !broker.is_watched() {
+                let trial = broker.begin(self.config().backoff_terms());
+                let upstream = self.clone();
+                tokio::spawn(async move { upstream.try_again(index, trial).await });
+            }
+        }
+    }
+
+    async fn try_again(&self, index: usize, trial: Try) {
+        let ask = Ask {
+            protocol_header: Some(PROTOCOL_HEADER),
+            client: None,
+            gateway: None,
+        };
+        let end = tokio::time::Instant::now() + self.config().connect_deadline;
+        match self.dial(index, &ask, end).await {
+            Ok(answered) => {
+                trial.succeeded();
+                leave(answered.socket).await;
+            }
+            Err(failure) => {
+                let name = self.brokers()[index].name().to_owned();
+                trial.failed(&ConnectError::new(name, failure, 1).sentence());
+            }
+        }
     }
 
     async fn reach(&self) -> Result<(), ConnectError> {

@@ -127,6 +127,33 @@ fn a_broker_that_is_down_is_passed_over_and_named() {
     assert_eq!(gateway.admin("GET", "/readyz").body, "ready\n");
 }
 
+/// Without a session to try it, and where clients log in for themselves, whoever asks for readiness has a broker that is
+/// down tried: it is not called down for ever.
+#[test]
+fn a_broker_that_is_back_is_seen_by_readyz_alone() {
+    let is_down = down();
+    let first = switched(&is_down);
+    let second = Broker::polite();
+    let uris = [first.uri().to_string(), second.uri().to_string()];
+    let gateway = Gateway::start(&configuration::amqp_to(
+        &uris,
+        "backoff = \"200ms\"\nbackoff_max = \"200ms\"",
+    ));
+    Page::login(&gateway).open_channel(1);
+    assert!(gateway.admin("GET", "/readyz").body.contains("down: "));
+    is_down.store(false, Ordering::SeqCst);
+    wait_until("/readyz to be clear", DEADLINE, || {
+        gateway.admin("GET", "/readyz").body == "ready\n"
+    });
+    assert_eq!(
+        gateway.metric(&format!(
+            "smeuse_broker_up{{broker=\"{}\"}}",
+            first.address()
+        )),
+        1.0
+    );
+}
+
 /// While the only broker is down it is tried less and less often, however many ask; who would wait too long is told at
 /// once, and the others are served as soon as it is back.
 #[test]

@@ -226,7 +226,9 @@ fn an_alarm_during_a_round_trip_does_not_look_like_a_broker_that_hangs() {
 fn commands_are_obeyed_during_an_alarm() {
     let rabbitmq = RabbitMq::private();
     let keys = "events_exchange = \"smeuse.events\"\ncommands_exchange = \"smeuse.commands\"";
-    let gateway = Gateway::start(&(control(rabbitmq.uri(), keys) + &configuration::echo()));
+    let gateway = Gateway::start(
+        &(control(rabbitmq.uri(), keys) + configuration::PATIENT + &configuration::echo()),
+    );
     gateway.log_line("events and commands ready", |_| true);
     let listener = Direct::connect(&rabbitmq);
     let replies = listener.queue();
@@ -239,20 +241,20 @@ fn commands_are_obeyed_during_an_alarm() {
     gateway.wait_metric_until(&blocked, |count| count >= 1.0);
     let sessions: serde_json::Value =
         serde_json::from_str(&gateway.admin("GET", "/sessions").body).expect("JSON");
-    for (number, row) in sessions.as_array().expect("a list").iter().enumerate() {
+    // From within the broker, as by its management interface: AMQP's publishers are all held back.
+    let publish = |row: &serde_json::Value| {
         let command = json!({ "command": "end", "session": row["id"] });
-        // From within the broker, as by its management interface: AMQP's publishers are all held back.
         let command = command.to_string().replace('"', "\\\"");
-        rabbitmq.ctl(&[
-            "eval",
-            &format!(
-                "rabbit_basic:publish(rabbit_misc:r(<<\"/\">>, exchange, <<\"smeuse.commands\">>), <<>>, \
-                 [{{reply_to, <<\"{replies}\">>}}], <<\"{command}\">>)."
-            ),
-        ]);
-        let count = "smeuse_commands_total{kind=\"session\",outcome=\"ended\"}";
-        gateway.wait_metric(count, (number + 1) as f64);
-    }
+        format!(
+            "rabbit_basic:publish(rabbit_misc:r(<<\"/\">>, exchange, <<\"smeuse.commands\">>), <<>>, \
+             [{{reply_to, <<\"{replies}\">>}}], <<\"{command}\">>)"
+        )
+    };
+    let rows = sessions.as_array().expect("a list");
+    let publishes: Vec<_> = rows.iter().map(publish).collect();
+    rabbitmq.ctl(&["eval", &format!("{}.", publishes.join(", "))]);
+    let ended = "smeuse_commands_total{kind=\"session\",outcome=\"ended\"}";
+    gateway.wait_metric(ended, 3.0);
     for client in &mut clients {
         client.expect_close_and_answer(4100);
     }

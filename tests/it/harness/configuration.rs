@@ -9,6 +9,10 @@ pub(crate) const ECHO_PATH: &str = "/echo";
 /// Where the `amqp` service of [`amqp`] listens.
 pub(crate) const AMQP_PATH: &str = "/amqp";
 
+/// No pings: where a test waits for `rabbitmqctl`, which a busy machine makes slow.
+pub(crate) const PATIENT: &str =
+    "\n[websocket]\nping_interval = \"10m\"\nsilence_limit = \"20m\"\n";
+
 /// A service that returns every message, at [`ECHO_PATH`].
 pub(crate) fn echo() -> String {
     service("echo", "echo", &[ECHO_PATH], "")

@@ -35,7 +35,8 @@ impl Kind {
             }
         };
         let upstream = format!("vhost = \"/\"\nlogin = \"service\"\n{connections}{more}");
-        Gateway::start(&configuration::amqp_with(node.uri(), &upstream))
+        let service = configuration::amqp_with(node.uri(), &upstream);
+        Gateway::start(&(configuration::PATIENT.to_owned() + &service))
     }
 }
 

@@ -126,7 +126,8 @@ fn a_broker_that_stands_still_is_given_up() {
 #[test]
 fn an_alarm_holds_back_and_loses_nothing() {
     let node = Node::start();
-    let gateway = Gateway::start(&configuration(node.uri(), ""));
+    let text = configuration(node.uri(), "") + configuration::PATIENT;
+    let gateway = Gateway::start(&text);
     let attentive = super::wire::attentive(Login::default());
     let mut page = Page::open(&gateway).logged_in(&attentive);
     page.open_channel(1);
