@@ -95,6 +95,13 @@ pub struct Limits {
     /// Time for the TLS handshake, and then for a complete request head. Never zero.
     #[serde(with = "humantime_serde")]
     pub request_head: Duration,
+    /// Time for which a connection is kept for a page's next request; zero
+    /// closes it behind each answer.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+    /// Connections that are kept so; over it they are closed behind their
+    /// answer.
+    pub kept_alive: usize,
 }
 
 impl Limits {
@@ -104,7 +111,11 @@ impl Limits {
     ///
     /// Text of the form `key: reason`, the key relative to `[limits]`.
     pub fn validate(&self) -> Result<(), String> {
-        check_duration("request_head", self.request_head)
+        check_duration("request_head", self.request_head)?;
+        if self.keep_alive > DURATION_MAX {
+            return Err("keep_alive: must be at most one day".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -115,6 +126,8 @@ impl Default for Limits {
             sessions_per_address: non_zero(1_000),
             handshakes: non_zero(5_000),
             request_head: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            kept_alive: 10_000,
         }
     }
 }

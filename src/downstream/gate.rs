@@ -24,6 +24,7 @@ use crate::downstream::checker::Checker;
 use crate::downstream::config::Proxies;
 use crate::downstream::config::WebSocket;
 use crate::downstream::registry::Handshake;
+use crate::downstream::registry::Kept;
 use crate::downstream::registry::Permit;
 use crate::downstream::trials;
 use crate::downstream::Metrics;
@@ -155,37 +156,75 @@ impl Admission {
     }
 }
 
-/// A connection that has yet to finish its opening handshake, counted while this lives.
+/// A connection to the public listener that is no session: one that has yet to finish its opening handshake, or one that
+/// is kept for a page's further requests. It is counted while this lives.
 #[derive(Debug)]
 pub struct Newcomer {
     began: Instant,
+    address: Option<IpAddr>,
     answered: AtomicBool,
-    handshakes: handshake::Metrics,
-    _place: Handshake,
-    _count: InProgress,
+    closing: AtomicBool,
+    gate: Arc<Gate>,
+    place: Mutex<Place>,
+}
+
+/// Among which connections one counts.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held until it is dropped")]
+enum Place {
+    Handshake(Handshake, InProgress),
+    Kept(Kept),
 }
 
 impl Drop for Newcomer {
     fn drop(&mut self) {
         if !*self.answered.get_mut() {
-            self.handshakes
+            self.gate
+                .handshakes
                 .abandoned(Which::Opening, self.began.elapsed());
         }
     }
 }
 
 impl Newcomer {
-    /// Notes that a request of the connection was answered; says whether one was before.
-    ///
-    /// Every answer closes the connection, so nothing that came behind may become a session
-    /// (RFC 9112 section 9.6).
-    pub fn answer(&self) -> bool {
-        self.answered.swap(true, Ordering::Relaxed)
+    /// Notes that a request of the connection is being answered.
+    pub fn answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// When the connection was there, its TLS handshake done.
+    /// Notes that the answer closes the connection, so that nothing that came behind may become a session (RFC 9112
+    /// section 9.6).
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an answer has closed the connection.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the connection for another request, if there is a place for it; it is no handshake any more.
+    pub fn keep(&self) -> bool {
+        if self.is_closing() || self.gate.drain.is_draining() {
+            return false;
+        }
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Place::Handshake(..) = *place {
+            let Some(kept) = self.gate.sessions.keep(self.address) else {
+                return false;
+            };
+            *place = Place::Kept(kept);
+        }
+        true
+    }
+
+    /// When the connection was there, its TLS handshake done; now, if this is not its first request.
     pub fn began(&self) -> Instant {
-        self.began
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        match *place {
+            Place::Handshake(..) => self.began,
+            Place::Kept(_) => Instant::now(),
+        }
     }
 }
 
@@ -199,7 +238,7 @@ impl Gate {
     ///
     /// None when there are so many, in all or from this peer, that this one is not even heard; each is
     /// counted, and one a second is logged.
-    pub fn begin_handshake(&self, peer: Option<SocketAddr>) -> Option<Newcomer> {
+    pub fn begin_handshake(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<Newcomer> {
         let began = Instant::now();
         let address = peer.map(|peer| address::limit_key(peer.ip()));
         // Behind a proxy all clients are one peer.
@@ -216,10 +255,11 @@ impl Gate {
         };
         Some(Newcomer {
             began,
+            address,
             answered: AtomicBool::new(false),
-            handshakes: self.handshakes.clone(),
-            _place: place,
-            _count: self.handshakes.begin(),
+            closing: AtomicBool::new(false),
+            gate: Arc::clone(self),
+            place: Mutex::new(Place::Handshake(place, self.handshakes.begin())),
         })
     }
 

@@ -5,19 +5,27 @@ use std::io;
 use std::net::Shutdown;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 use std::time::Instant;
 
 use actix_codec::Framed;
+use actix_http::body::BodySize;
 use actix_http::body::BoxBody;
+use actix_http::body::MessageBody;
+use actix_http::error::DispatchError;
 use actix_http::h1::Codec;
+use actix_http::ConnectionType;
 use actix_http::HttpService;
 use actix_http::HttpServiceBuilder;
 use actix_http::KeepAlive;
+use actix_http::Protocol;
 use actix_http::Request;
 use actix_http::Response;
-use actix_http::TlsAcceptorConfig;
 use actix_rt::net::TcpStream;
 use actix_server::Server;
 use actix_server::ServerBuilder;
@@ -27,10 +35,13 @@ use actix_service::IntoServiceFactory;
 use actix_service::Service;
 use actix_service::ServiceFactory;
 use actix_service::ServiceFactoryExt;
+use actix_tls::accept::rustls_0_23::Acceptor;
 use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_tls::accept::TlsError;
 use actix_web::dev::AppConfig;
 use actix_web::dev::ServiceResponse;
 use actix_web::web;
+use actix_web::web::Bytes;
 use actix_web::web::ServiceConfig;
 use actix_web::App;
 use actix_web::HttpRequest;
@@ -39,6 +50,9 @@ use socket2::SockRef;
 
 use crate::downstream::config::Limits;
 use crate::downstream::gate::Newcomer;
+use crate::downstream::patience::Patient;
+use crate::downstream::patience::Times;
+use crate::downstream::patience::Wait;
 use crate::downstream::session::Socket;
 use crate::downstream::tls::CertificateStore;
 use crate::downstream::upgrade;
@@ -105,6 +119,14 @@ impl Socket for TlsStream<TcpStream> {
 }
 
 impl Listener {
+    fn times(&self) -> Times {
+        Times {
+            head: self.limits.request_head,
+            pause: self.limits.keep_alive,
+            stall: self.gate.websocket.write_stall_limit,
+        }
+    }
+
     /// Serves `socket` with `workers` threads; 0 means one per core.
     ///
     /// # Errors
@@ -131,15 +153,23 @@ impl Listener {
     ) -> io::Result<ServerBuilder> {
         builder.listen("public", socket, move || {
             let (gate, elsewhere) = (Arc::clone(&self.gate), Arc::clone(&self.elsewhere));
-            self.protocol(address)
+            let times = self.times();
+            let service = self
+                .protocol(address)
                 .upgrade(fn_service(
-                    move |(request, framed): (Request, Framed<TcpStream, Codec>)| {
+                    move |(request, framed): (Request, Framed<Patient<TcpStream>, Codec>)| {
                         let (gate, elsewhere) = (Arc::clone(&gate), Arc::clone(&elsewhere));
                         upgraded(gate, elsewhere, false, request, framed)
                     },
                 ))
-                .finish(self.application(false))
-                .tcp()
+                .finish(self.application(false));
+            fn_service(move |socket: TcpStream| async move {
+                let peer = socket.client_address();
+                // Answers are written whole; there is nothing to wait for.
+                socket.set_nodelay(true)?;
+                Ok::<_, DispatchError>((Patient::new(socket, times), Protocol::Http1, peer))
+            })
+            .and_then(service)
         })
     }
 
@@ -150,27 +180,42 @@ impl Listener {
         address: SocketAddr,
         certificates: &Arc<CertificateStore>,
     ) -> io::Result<ServerBuilder> {
-        let config = certificates.server_config().map_err(io::Error::other)?;
+        let mut config = certificates.server_config().map_err(io::Error::other)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         builder.listen("public", socket, move || {
             let (gate, elsewhere) = (Arc::clone(&self.gate), Arc::clone(&self.elsewhere));
-            self.protocol(address)
+            let times = self.times();
+            let service = self
+                .protocol(address)
                 .secure()
                 .upgrade(fn_service(
-                    move |(request, framed): (Request, Framed<TlsStream<TcpStream>, Codec>)| {
+                    move |(request, framed): (
+                        Request,
+                        Framed<Patient<TlsStream<TcpStream>>, Codec>,
+                    )| {
                         let (gate, elsewhere) = (Arc::clone(&gate), Arc::clone(&elsewhere));
                         upgraded(gate, elsewhere, true, request, framed)
                     },
                 ))
-                .finish(self.application(true))
-                .rustls_0_23_with_config(
-                    config.clone(),
-                    TlsAcceptorConfig::default().handshake_timeout(self.limits.request_head),
-                )
+                .finish(self.application(true));
+            let mut acceptor = Acceptor::new(config.clone());
+            acceptor.set_handshake_timeout(self.limits.request_head);
+            acceptor
+                .map_init_err(|_| ())
+                .map_err(TlsError::into_service_error)
+                .and_then(fn_service(move |socket: TlsStream<TcpStream>| async move {
+                    let peer = socket.client_address();
+                    // Answers are written whole; there is nothing to wait for.
+                    let nodelay = socket.get_ref().0.set_nodelay(true);
+                    nodelay.map_err(|error| TlsError::Service(DispatchError::Io(error)))?;
+                    Ok((Patient::new(socket, times), Protocol::Http1, peer))
+                }))
+                .and_then(service.map_err(TlsError::Service))
         })
     }
 
     /// HTTP/1.1 with deadlines, each connection counted until its handshake is finished.
-    fn protocol<T, S>(&self, address: SocketAddr) -> HttpServiceBuilder<T, S>
+    fn protocol<T, S>(&self, address: SocketAddr) -> HttpServiceBuilder<Patient<T>, S>
     where
         T: Socket,
         S: ServiceFactory<Request, Config = ()>,
@@ -180,16 +225,20 @@ impl Listener {
         <S::Service as Service<Request>>::Future: 'static,
     {
         let gate = Arc::clone(&self.gate);
-        HttpService::<T, S, BoxBody>::build()
-            // A second request on a connection has no deadline in the HTTP server.
-            .keep_alive(KeepAlive::Disabled)
+        let keep_alive = match self.limits.keep_alive {
+            Duration::ZERO => KeepAlive::Disabled,
+            // The socket has the same deadline, and one for the head that may follow, which the HTTP server has not.
+            pause => KeepAlive::Timeout(pause),
+        };
+        HttpService::<Patient<T>, S, BoxBody>::build()
+            .keep_alive(keep_alive)
             .client_request_timeout(self.limits.request_head)
             .client_disconnect_timeout(LINGER)
             .h1_allow_half_closed(false)
-            .tcp_nodelay(true)
             .local_addr(address)
-            .on_connect_ext(move |socket: &T, extensions| {
+            .on_connect_ext(move |socket: &Patient<T>, extensions| {
                 socket.keep_little_unsent();
+                extensions.insert(socket.wait());
                 match gate.begin_handshake(socket.client_address()) {
                     // Each request of the connection shares it; it goes with the last of them.
                     Some(newcomer) => {
@@ -219,10 +268,13 @@ impl Listener {
             .app_data(web::Data::from(Arc::clone(&gate)))
             .app_data(Secure(secure))
             .wrap_fn(|request, next| {
-                if let Some(newcomer) = request.conn_data::<Newcomer>() {
-                    newcomer.answer();
+                let wait = request.conn_data::<Rc<Wait>>().cloned();
+                if let Some(wait) = &wait {
+                    wait.requested();
                 }
-                next.call(request)
+                let answering = request.conn_data::<Newcomer>().map(Newcomer::answer);
+                let answer = next.call(request);
+                async move { Ok(kept_or_closed(answer.await?, answering, wait)) }
             })
             .configure(move |config| {
                 let services = gate.services.load();
@@ -242,6 +294,69 @@ impl Listener {
     }
 }
 
+/// Says in the head of an answer whether the connection is kept for another request.
+fn kept_or_closed(
+    mut answer: ServiceResponse<BoxBody>,
+    answering: Option<()>,
+    wait: Option<Rc<Wait>>,
+) -> ServiceResponse<BoxBody> {
+    let wants = |kind: ConnectionType| kind == ConnectionType::KeepAlive;
+    let is_wanted = wants(answer.request().head().connection_type())
+        && answer.response().head().connection_type() != ConnectionType::Close;
+    let newcomer = answer.request().conn_data::<Newcomer>();
+    let is_kept = is_wanted && answering.is_some() && newcomer.is_some_and(Newcomer::keep);
+    let Some(wait) = wait.filter(|_| is_kept) else {
+        if let Some(newcomer) = newcomer {
+            newcomer.close();
+        }
+        let head = answer.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+        return answer;
+    };
+    answer.map_body(|_, body| {
+        let answered = Answered(wait);
+        BoxBody::new(Kept {
+            body,
+            _answered: answered,
+        })
+    })
+}
+
+/// A body behind which the next request is waited for.
+struct Kept {
+    body: BoxBody,
+    _answered: Answered,
+}
+
+struct Answered(Rc<Wait>);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+impl MessageBody for Kept {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+
+    fn try_into_bytes(self) -> Result<Bytes, Self> {
+        let Self { body, _answered } = self;
+        body.try_into_bytes()
+            .map_err(|body| Self { body, _answered })
+    }
+}
+
 /// Whether the listener speaks TLS.
 struct Secure(bool);
 
@@ -255,7 +370,7 @@ async fn upgraded<S: Socket>(
     elsewhere: Arc<dyn Elsewhere>,
     secure: bool,
     request: Request,
-    framed: Framed<S, Codec>,
+    framed: Framed<Patient<S>, Codec>,
 ) -> Result<(), actix_http::Error> {
     if let Err(error) = upgrade::upgrade(gate, &*elsewhere, secure, request, framed).await {
         tracing::debug!(%error, "a refusal could not be sent");

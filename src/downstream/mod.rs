@@ -8,6 +8,7 @@ mod doorkeeper;
 pub mod gate;
 pub mod listener;
 pub mod metrics;
+pub mod patience;
 pub mod phase;
 pub mod registry;
 pub mod session;

@@ -55,13 +55,15 @@ impl Wait {
 
     /// An answer has gone out; another request may follow.
     pub fn answered(&self) {
-        self.phase.set(Phase::Pause(Instant::now() + self.times.pause));
+        self.phase
+            .set(Phase::Pause(Instant::now() + self.times.pause));
     }
 
     /// Bytes have come.
     fn heard(&self) {
         if let Phase::Pause(_) = self.phase.get() {
-            self.phase.set(Phase::Head(Instant::now() + self.times.head));
+            self.phase
+                .set(Phase::Head(Instant::now() + self.times.head));
         }
     }
 

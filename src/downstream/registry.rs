@@ -187,6 +187,7 @@ pub struct Entry {
 pub struct Sessions {
     limits: Limits,
     handshakes: Mutex<Places>,
+    kept: Mutex<Places>,
     admitted: Mutex<Places>,
     entries: Vec<Mutex<Part>>,
     left: Notify,
@@ -242,12 +243,21 @@ pub struct Handshake {
     address: Option<IpAddr>,
 }
 
+/// One connection that is kept for further requests.
+#[derive(Debug)]
+#[must_use = "the connection counts only while this lives"]
+pub struct Kept {
+    sessions: Arc<Sessions>,
+    address: Option<IpAddr>,
+}
+
 impl Sessions {
     /// No sessions yet, and at most as many as `limits` says.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             handshakes: Mutex::default(),
+            kept: Mutex::default(),
             admitted: Mutex::default(),
             entries: (0..PARTS).map(|_| Mutex::default()).collect(),
             left: Notify::new(),
@@ -270,6 +280,26 @@ impl Sessions {
         }
         places.take(address);
         Some(Handshake {
+            sessions: Arc::clone(self),
+            address,
+        })
+    }
+
+    /// Counts a connection that is kept for further requests of a peer, named as in
+    /// [`begin_handshake`](Self::begin_handshake). None where all places are taken, or the peer's share of them.
+    pub fn keep(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Kept> {
+        if self.limits.keep_alive.is_zero() {
+            return None;
+        }
+        let limit = self.limits.kept_alive;
+        let share = (limit / SHARE_OF_ADDRESS).max(limit.min(SMALLEST_SHARE));
+        let mut places = lock(&self.kept);
+        let has_share = address.is_none_or(|address| places.of(address) < share);
+        if places.total >= limit || !has_share {
+            return None;
+        }
+        places.take(address);
+        Some(Kept {
             sessions: Arc::clone(self),
             address,
         })
@@ -394,6 +424,12 @@ impl Drop for Permit {
     }
 }
 
+impl Drop for Kept {
+    fn drop(&mut self) {
+        lock(&self.sessions.kept).give_back(self.address);
+    }
+}
+
 impl Drop for Handshake {
     fn drop(&mut self) {
         lock(&self.sessions.handshakes).give_back(self.address);
@@ -497,6 +533,24 @@ mod tests {
         drop(hers);
         assert!(sessions.begin_handshake(Some(address(1))).is_some());
         assert!(lock(&sessions.handshakes).by_address.is_empty());
+    }
+
+    #[test]
+    fn connections_are_kept_within_their_own_limit() {
+        let sessions = Arc::new(Sessions::new(Limits {
+            kept_alive: 2,
+            ..Limits::default()
+        }));
+        let one = sessions.keep(Some(address(1))).unwrap();
+        let other = sessions.keep(None).unwrap();
+        assert!(sessions.keep(Some(address(2))).is_none());
+        drop((one, other));
+        assert!(lock(&sessions.kept).by_address.is_empty());
+        let none = Arc::new(Sessions::new(Limits {
+            kept_alive: 0,
+            ..Limits::default()
+        }));
+        assert!(none.keep(None).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One HTTP request in: a started session, or a refusal with its status.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use tokio::io::AsyncWriteExt;
 use crate::downstream::gate::Admission;
 use crate::downstream::gate::Newcomer;
 use crate::downstream::listener;
+use crate::downstream::patience::Patient;
+use crate::downstream::patience::Wait;
 use crate::downstream::session::Negotiated;
 use crate::downstream::session::Session;
 use crate::downstream::session::Socket;
@@ -69,11 +72,18 @@ pub async fn upgrade<S: Socket>(
     elsewhere: &dyn Elsewhere,
     secure: bool,
     request: Request,
-    framed: Framed<S, Codec>,
+    framed: Framed<Patient<S>, Codec>,
 ) -> io::Result<()> {
-    let answered = request.conn_data().is_some_and(Newcomer::answer);
-    if answered || !framed.is_write_buf_empty() {
-        // An earlier request of this connection was answered; what is left of that is sent.
+    let newcomer = request.conn_data::<Newcomer>();
+    let is_closing = newcomer.is_some_and(Newcomer::is_closing);
+    if let Some(newcomer) = newcomer {
+        newcomer.answer();
+    }
+    if let Some(wait) = request.conn_data::<Rc<Wait>>() {
+        wait.requested();
+    }
+    if is_closing || !framed.is_write_buf_empty() {
+        // An earlier answer closes this connection; what is left of that is sent.
         let mut parts = framed.into_parts();
         let last = async {
             parts.io.write_all(&parts.write_buf).await?;
@@ -88,7 +98,7 @@ pub async fn upgrade<S: Socket>(
         let taken = Taken {
             request,
             secure,
-            io: Box::new(parts.io),
+            io: Box::new(parts.io.into_inner()),
             early: parts.read_buf.to_vec(),
         };
         elsewhere.take(taken).await;
@@ -107,7 +117,7 @@ pub async fn upgrade<S: Socket>(
     }
 }
 
-fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<S, Codec>, admission: Admission) {
+fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<Patient<S>, Codec>, admission: Admission) {
     let parts = framed.into_parts();
     let accept = accept(&admission.opening);
     let response = switching_protocols(&admission.opening, &accept, admission.agreement.as_ref());
@@ -123,7 +133,7 @@ fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<S, Codec>, admission: Admiss
         permit: admission.permit,
         early: parts.read_buf.to_vec(),
     };
-    Session::start(gate, parts.io, start);
+    Session::start(gate, parts.io.into_inner(), start);
 }
 
 fn accept(opening: &Opening) -> String {

@@ -64,6 +64,8 @@ mod health;
 mod library_changes;
 // Extensions for a share of the clients.
 mod trials;
+// Connections that are kept for a page's further requests: deadlines, places, upgrades on them.
+mod keep_alive;
 // Web applications behind the gateway: proxying, rewriting of pages, their own WebSockets.
 mod applications;
 // The admin listener: metrics, health, readiness, the live list.

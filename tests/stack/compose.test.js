@@ -79,13 +79,17 @@ describe("docker-compose.yml", async () => {
       // A mounted file keeps its mode, and the container's user is not its owner.
       assert.ok((await stat(file)).mode & constants.S_IROTH, `${file} can be read by others`)
     }
-    const own = await folderWith({ login: "", password: "" })
-    const changed = await composed({ RABBITMQ_LOGIN_FILE: own.path("login"), GRAFANA_PASSWORD_FILE: own.path("password") })
+    const own = await folderWith({ login: "", token: "", password: "" })
+    const changed = await composed({ RABBITMQ_LOGIN_FILE: own.path("login"), ADMIN_TOKEN_FILE: own.path("token"), GRAFANA_PASSWORD_FILE: own.path("password") })
     await own.remove()
     assert.deepEqual(
-      Object.values(changed.secrets).map(({ file }) => basename(file)),
-      ["password", "login"],
+      Object.values(changed.secrets).map(({ file }) => basename(file)).sort(),
+      ["login", "password", "token"],
     )
+    // Who shows the token has it from the same secret as who asks for it.
+    const [{ authorization }] = (await readYaml("config/prometheus.yml")).scrape_configs
+    assert.equal(authorization.credentials_file, services.gateway.environment.SMEUSE__ADMIN__TOKEN_FILE)
+    for (const name of ["gateway", "prometheus"]) assert.equal(services[name].secrets[0].source, basename(authorization.credentials_file))
     // RabbitMQ takes the files of conf.d in the order of their names.
     const { secrets: used, volumes } = services.rabbitmq
     assert.equal(used[0].target, "/etc/rabbitmq/conf.d/30-login.conf")
@@ -108,6 +112,8 @@ describe("docker-compose.yml", async () => {
     const { gateway } = services
     for (const name of Object.keys(gateway.environment)) assert.match(name, /^(AMQP_URL|SMEUSE__[A-Z_]+__[A-Z_0-9]+)$/)
     const { SMEUSE__WEB__ROOT, ...environment } = gateway.environment
+    assert.equal(environment.SMEUSE__ADMIN__TOKEN_FILE, "/run/secrets/admin-token")
+    environment.SMEUSE__ADMIN__TOKEN_FILE = secrets["admin-token"].file
     await run(program, ["--check"], { env: { PATH: process.env.PATH, ...environment } })
     const sessions = Number(gateway.environment.SMEUSE__LIMITS__SESSIONS)
     // Two files a session, and what an idle one with extensions was measured to need (docs/benchmarks.md), twice.

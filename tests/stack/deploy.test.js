@@ -1,6 +1,6 @@
 // deploy/: the unit and the Kubernetes example are valid by tools of their own, agree with one another and with the program.
 import assert from "node:assert/strict"
-import { readdir } from "node:fs/promises"
+import { readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { describe, test } from "node:test"
 import { program } from "../js/kit/gateway.js"
@@ -85,19 +85,25 @@ describe("the Kubernetes example", async () => {
     const monitor = await readYaml("deploy/kubernetes/monitor.yaml")
     for (const [key, value] of Object.entries(monitor.spec.selector.matchLabels)) assert.equal(services[1].metadata.labels[key], value)
     assert.equal(monitor.spec.endpoints[0].port, services[1].spec.ports[0].name)
+    assert.ok(of("Secret").stringData[monitor.spec.endpoints[0].authorization.credentials.key])
     assert.equal(monitor.spec.endpoints[0].relabelings[0].replacement, (await readYaml("config/prometheus.yml")).scrape_configs[0].job_name)
   })
 
   test("configures the gateway as the gateway understands it, and drains within its patience", async () => {
-    const folder = await folderWith({ "smeuse.toml": config })
+    const [, tokenFile] = config.match(/^ *token_file = "(.*)"$/m)
+    const { volumes } = pod.spec
+    const mounts = new Map(container.volumeMounts.map(({ name, mountPath }) => [name, mountPath]))
+    const [item] = volumes.find(({ secret }) => secret).secret.items
+    assert.equal(tokenFile, `${mounts.get("secrets")}/${item.path}`)
+    const folder = await folderWith({ [item.path]: of("Secret").stringData[item.key] })
+    await writeFile(folder.path("smeuse.toml"), config.replace(tokenFile, folder.path(item.path)))
     try {
       const env = Object.fromEntries(container.env.map(({ name, valueFrom }) => [name, of("Secret").stringData[valueFrom.secretKeyRef.key]]))
       await run(program, ["--check", "--config", folder.path("smeuse.toml")], { env })
       const seconds = await drainSeconds(folder.path("smeuse.toml"), env)
       assert.ok(pod.spec.terminationGracePeriodSeconds > container.lifecycle.preStop.sleep.seconds + seconds)
       // Where it looks for it.
-      const { mountPath } = container.volumeMounts[0]
-      assert.deepEqual(container.args, ["--config", `${mountPath}/smeuse.toml`])
+      assert.deepEqual(container.args, ["--config", `${mounts.get("config")}/smeuse.toml`])
     } finally {
       await folder.remove()
     }

@@ -8,7 +8,7 @@ import { openPage, startChromium } from "../browser/kit.js"
 import { startBroker } from "../js/kit/broker.js"
 import { program, startGateway } from "../js/kit/gateway.js"
 import { root, run } from "../js/kit/process.js"
-import { answers, composed, folderWith, freePorts, read, tool } from "./kit.js"
+import { composed, folderWith, freePorts, read, tool } from "./kit.js"
 
 const manual = (await read("docs/operations.md")).split("\n## The stack in containers\n")[1].split(/^## /m)[0]
 const readme = await read("README.md")
@@ -40,6 +40,7 @@ describe("the documents", () => {
     for (const text of [manual, readme]) assert.match(text, new RegExp(`user \`${login.user}\`,\\s+password\\s+\`${login.pass}\``))
     const password = await read("config/secrets/grafana-password")
     assert.match(manual, new RegExp(`user \`admin\`,\\s+password \`${password}\``))
+    assert.ok(manual.includes(`token\n\`${await read("config/secrets/admin-token")}\``) || manual.includes(`token \`${await read("config/secrets/admin-token")}\``))
     const comment = await read("docker-compose.yml")
     assert.ok(comment.includes(`(${login.user}, ${login.pass})`) && comment.includes(`(admin, ${password})`))
   })
@@ -67,6 +68,8 @@ describe("the documents", () => {
       assert.equal(made.services.gateway.ports[0].host_ip, "0.0.0.0")
       for (const { file } of Object.values(made.secrets)) assert.ok(file.startsWith(folder.path()), file)
       const own = await run("cat", [made.secrets["rabbitmq-login"].file])
+      const token = await run("cat", [made.secrets["admin-token"].file])
+      assert.match(token, /^[0-9a-f]{48}\n$/)
       assert.match(own, /^default_user = demo\ndefault_pass = [0-9a-f]{32}\n$/)
     } finally {
       await folder.remove()
@@ -103,6 +106,8 @@ describe("the same programs without containers", { timeout: 180_000 }, () => {
     environment.AMQP_URL = `amqp://127.0.0.1:${new URL(broker.url).port}`
     assert.equal(environment.SMEUSE__WEB__ROOT, "/usr/share/smeuse/demo")
     environment.SMEUSE__WEB__ROOT = join(root, "demo")
+    assert.equal(environment.SMEUSE__ADMIN__TOKEN_FILE, "/run/secrets/admin-token")
+    environment.SMEUSE__ADMIN__TOKEN_FILE = secrets["admin-token"].file
     gateway = await startGateway({ config: await read("config/smeuse.toml"), env: environment })
     browser = await startChromium()
   })
@@ -130,7 +135,9 @@ describe("the same programs without containers", { timeout: 180_000 }, () => {
     assert.equal(mine.status, 200)
     assert.match(JSON.stringify(await mine.json()), /administrator/)
     assert.equal((await whoami("guest", "guest")).status, 401)
-    assert.ok(await answers(`http://${gateway.admin}/metrics`))
+    const token = await read("config/secrets/admin-token")
+    assert.equal((await gateway.ask("/metrics")).status, 401)
+    assert.equal((await gateway.ask("/metrics", { headers: { Authorization: `Bearer ${token}` } })).status, 200)
   })
 
   test("carry a message in the demo, step by step as documented", { timeout: 60_000 }, async () => {

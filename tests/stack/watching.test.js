@@ -5,17 +5,20 @@ import { execFileSync, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
 import { writeFile } from "node:fs/promises"
 import { request } from "node:http"
+import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { startBroker } from "../js/kit/broker.js"
 import { program, startGateway } from "../js/kit/gateway.js"
 import { connect, publishAndConsume } from "../js/kit/library.js"
-import { run } from "../js/kit/process.js"
+import { root, run } from "../js/kit/process.js"
 import { until, within } from "../js/kit/wait.js"
 import { stringify } from "../js/kit/yaml.js"
 import { expressions, filled, grouping, selectors } from "./expressions.js"
 import { answers, composed, folderWith, freePorts, Program, read, readYaml } from "./kit.js"
 
 const DASHBOARD = "config/grafana/dashboards/smeuse.json"
+const TOKEN_FILE = join(root, "config/secrets/admin-token")
+const TOKEN = await read("config/secrets/admin-token")
 const EXTENSIONS = ["x-kaazing-ping-pong", "x-kaazing-idle-timeout", "smeuse-sequence"]
 
 let folder
@@ -34,6 +37,9 @@ const certificate = (folder) =>
 
 /** Services of every kind, and a gateway that speaks of itself. */
 const configuration = ({ url, folder }) => `
+[web]
+extensions = "${folder.path("modules")}"
+
 [websocket]
 ping_interval = "1s"
 
@@ -45,6 +51,7 @@ events_exchange = "smeuse.events"
 name = "amqp"
 paths = ["/ws/amqp"]
 idle_timeout = "1s"
+trials = [{ extension = "smeuse-sequence", percent = 100 }]
 
 [services.upstream]
 uris = ["${url}"]
@@ -89,6 +96,8 @@ const ask = async (path, parameters = {}) => {
   assert.equal(status, "success", `${error} of ${JSON.stringify(parameters)}`)
   return data
 }
+/** The gateway's private listener, as an operator asks it. */
+const asked = (path) => gateway.ask(path, { headers: { Authorization: `Bearer ${TOKEN}` } })
 const query = async (expr) => (await ask("/api/v1/query", { query: expr })).result
 const value = async (expr) => Number((await query(expr))[0]?.value[1] ?? NaN)
 
@@ -96,6 +105,7 @@ before(async () => {
   const [amqpMetrics, own] = await freePorts(2)
   address = `127.0.0.1:${own}`
   folder = await folderWith({
+    "modules/acme-stamp.js": "export default {}\n",
     "conf/20-smeuse.conf": await read("config/rabbitmq.conf"),
     "conf/90-ports.conf": `prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = ${amqpMetrics}\n`,
   })
@@ -103,9 +113,11 @@ before(async () => {
   broker = await startBroker(`watching-${process.pid}`, { plugins: ["rabbitmq_prometheus"], conf: folder.path("conf") })
   const users = execFileSync(program, ["hash-password", "--user", "alice"], { input: "a password\n" })
   await writeFile(folder.path("users.toml"), users, { mode: 0o600 })
-  gateway = await startGateway({ config: configuration({ url: broker.url, folder }) })
+  gateway = await startGateway({ config: configuration({ url: broker.url, folder }), env: { SMEUSE__ADMIN__TOKEN_FILE: TOKEN_FILE } })
   const config = await readYaml("config/prometheus.yml")
   const ports = { smeuse: gateway.admin, rabbitmq: `127.0.0.1:${amqpMetrics}`, prometheus: address }
+  assert.equal(config.scrape_configs[0].authorization.credentials_file, "/run/secrets/admin-token")
+  config.scrape_configs[0].authorization.credentials_file = TOKEN_FILE
   for (const job of config.scrape_configs) job.static_configs[0].targets = [ports[job.job_name]]
   // As configured, but in less time than a minute.
   Object.assign(config.global, { scrape_interval: "500ms", scrape_timeout: "500ms", evaluation_interval: "500ms" })
@@ -122,7 +134,11 @@ before(async () => {
   for (const extension of EXTENSIONS) sessions.push(await connect(gateway.url, { extensions: [extension] }))
   sessions.push(await connect(`ws://${gateway.public}/shared`, { username: "alice", password: "a password" }))
   for (const session of sessions) assert.equal(await publishAndConsume(session, "counted"), "counted")
+  // What is counted when a session ends.
+  const short = await connect(gateway.url, { extensions: ["smeuse-sequence"] })
+  await short.close()
   await misbehave()
+  await until(10_000, "the end of both", async () => (await (await asked("/sessions")).json()).length === sessions.length)
 })
 
 after(async () => {
@@ -175,8 +191,13 @@ describe("Prometheus", () => {
 })
 
 describe("what is exported", () => {
+  test("is for who has the token", async () => {
+    assert.equal((await gateway.ask("/metrics")).status, 401)
+    assert.equal((await asked("/metrics")).status, 200)
+  })
+
   test("is good in promtool's eyes", async () => {
-    const text = await (await gateway.ask("/metrics")).text()
+    const text = await (await asked("/metrics")).text()
     const child = spawn("promtool", ["check", "metrics"], { stdio: ["pipe", "pipe", "pipe"] })
     let said = ""
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said += data))
@@ -187,7 +208,7 @@ describe("what is exported", () => {
 
   test("holds every metric that rules and dashboard name, with the labels they ask for", async () => {
     const families = new Map()
-    for (const text of [await (await gateway.ask("/metrics")).text(), await (await fetch(`http://${await rabbitTarget()}/metrics`)).text()]) {
+    for (const text of [await (await asked("/metrics")).text(), await (await fetch(`http://${await rabbitTarget()}/metrics`)).text()]) {
       for (const [, name] of text.matchAll(/^# TYPE (\w+) \w+$/gm)) {
         const samples = [...text.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?(?:\\{(.*)\\})? `, "gm"))]
         families.set(name, new Set(samples.flatMap(([, labels = ""]) => [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label))))
@@ -214,13 +235,13 @@ describe("what is exported", () => {
 
   test("leaves no own metric without a place in rules or dashboard", async () => {
     const all = [...(await expressions("config/alerts.yml")), ...(await expressions(DASHBOARD))].map(({ expr }) => expr).join("\n")
-    const text = await (await gateway.ask("/metrics")).text()
+    const text = await (await asked("/metrics")).text()
     const names = [...text.matchAll(/^# TYPE (smeuse_\w+) \w+$/gm)].map(([, name]) => name)
     assert.deepEqual(names.filter((name) => !all.includes(name)), [])
   })
 
   test("fills the dashboard: each panel has something to show, but for what has not happened", async () => {
-    const quiet = /^(Refused and abandoned|Refused by rule|Limits hit|Refused openings|Events|Commands|Starts|Logins|.*: (round trip|control frames|failures|processing)|variable .*)$/
+    const quiet = /^(Refused and abandoned|Refused by rule|Limits hit|Ended badly|Bytes per session on trial|Changes of modules|Faulty modules|Refused openings|Events|Commands|Live view|Looks of the live view|Refused at the private listener|Starts|Logins|.*: (round trip|control frames|failures|processing)|variable .*)$/
     let shown = 0
     for (const { name, expr } of await expressions(DASHBOARD)) {
       for (const extension of expr.includes("$extension") ? EXTENSIONS : [".*"]) {

@@ -45,6 +45,8 @@ pub struct Extension {
     pub bytes: BTreeMap<String, f64>,
     /// Its own control frames, by kind and direction.
     pub controls: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Open sessions of its trials, by whether they are `with` it or `without`.
+    pub trials: BTreeMap<String, f64>,
     /// Sessions it has ended.
     pub failures: f64,
     /// Seconds that it has worked.
@@ -174,6 +176,11 @@ impl Figures {
             }
             HANDSHAKES if is_refusal(metric) => {
                 self.happened(format!("refused/{}", label(metric, "outcome")), metric);
+            }
+            "smeuse_trial_sessions" => {
+                let extension = label(metric, "extension").to_owned();
+                let trials = &mut self.extensions.entry(extension).or_default().trials;
+                *trials.entry(label(metric, "group").to_owned()).or_default() += value(metric);
             }
             "smeuse_limits_hit_total" => {
                 self.happened(format!("limit/{}", label(metric, "limit")), metric);

@@ -157,7 +157,7 @@ export class Panels {
       const lines = chart(["from", "to"], this.#seconds)
       const sessions = make("strong", { class: "one" })
       const table = make("dl", { class: "facts" })
-      const facts = ["Messages", "Bytes", "Control frames", "Offers", "Round trip", "Ended by it"].map((label) => {
+      const facts = ["Messages", "Bytes", "Control frames", "Offers", "Round trip", "Ended by it", "Trial"].map((label) => {
         const value = make("dd")
         table.append(make("div", {}, make("dt", { text: label }), value))
         return value
@@ -184,7 +184,9 @@ export class Panels {
           offers.map(([outcome, times]) => `${count(times)} ${outcome}`).join(", ") || "–",
           figures.round_trips > 0 ? `${span(figures.round_trip_seconds / figures.round_trips)} mean` : "–",
           figures.failures > 0 ? `${count(figures.failures)} sessions` : "–",
+          Object.entries(figures.trials).map(([group, sessions]) => `${count(sessions)} ${group}`).join(", "),
         ]
+        facts.at(-1).parentElement.hidden = texts.at(-1) === ""
         texts.forEach((text, index) => (Array.isArray(text) ? setWays(facts[index], text) : setText(facts[index], text)))
       }
       return { element, update }

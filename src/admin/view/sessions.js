@@ -13,9 +13,9 @@ const COLUMNS = [
   { title: "Service", order: "service", write: (row) => row[SERVICE] },
   { title: "State", write: (row) => row[STAGE] },
   { title: "Age", order: "age", isNumber: true, write: (row) => time(row[AGE]) },
-  { title: "Idle", order: "idle", isNumber: true, write: (row) => time(row[IDLE]) },
-  { title: "Now", order: "rate", isNumber: true, write: (row) => `${bytes(row[RATE_FROM] + row[RATE_TO])}/s` },
-  { title: "In all", order: "bytes", isNumber: true, write: (row) => bytes(row[BYTES_FROM] + row[BYTES_TO]) },
+  { title: "Idle", order: "idle", by: "idle time", isNumber: true, write: (row) => time(row[IDLE]) },
+  { title: "Now", order: "rate", by: "bytes per second", isNumber: true, write: (row) => `${bytes(row[RATE_FROM] + row[RATE_TO])}/s` },
+  { title: "In all", order: "bytes", by: "bytes in all", isNumber: true, write: (row) => bytes(row[BYTES_FROM] + row[BYTES_TO]) },
 ]
 const LARGEST_FIRST = new Set(["age", "idle", "rate", "bytes"])
 const DETAIL_SECONDS = 120
@@ -85,13 +85,13 @@ export class Sessions {
 
   #makeHead() {
     const select = byId("order")
-    for (const { title, order, isNumber } of COLUMNS) {
+    for (const { title, order, by = title.toLowerCase(), isNumber } of COLUMNS) {
       const inside = order ? make("button", { type: "button", text: title, click: () => this.#order(order) }) : title
       const heading = make("th", { scope: "col", class: isNumber ? "number" : false }, inside)
       document.querySelector("#rows thead tr").append(heading)
       if (!order) continue
       this.#headings.set(order, heading)
-      select.append(make("option", { value: order, text: `By ${title.toLowerCase()}` }))
+      select.append(make("option", { value: order, text: `By ${by}` }))
     }
     this.#showOrder()
   }

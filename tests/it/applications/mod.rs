@@ -3,7 +3,7 @@
 mod conformance;
 mod conditions;
 mod hostile;
-mod origin;
+pub(crate) mod origin;
 mod pages;
 mod places;
 mod websockets;

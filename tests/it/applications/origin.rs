@@ -20,29 +20,29 @@ use crate::harness::DEADLINE;
 
 /// A request as the origin got it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// First line and headers, as they came.
-    pub(super) head: String,
+    pub(crate) head: String,
     /// The body without its framing.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Whether the body came to its end.
-    pub(super) is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 impl Request {
     /// The first line.
-    pub(super) fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
 
     /// The path.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.line().split(' ').nth(1).unwrap_or_default()
     }
 
     /// The value of a header that came at most once.
     #[track_caller]
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self
             .head
             .lines()
@@ -59,7 +59,7 @@ impl Request {
 type Script = dyn Fn(&mut Request, &mut BufReader<TcpStream>) -> bool + Send + Sync;
 
 /// An origin on a port of its own, until the test ends.
-pub(super) struct Origin {
+pub(crate) struct Origin {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
@@ -67,7 +67,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// An origin that answers each request, read to its end, with these bytes; none close the connection.
-    pub(super) fn answering(script: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) fn answering(script: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::start(move |request, stream| {
             request.is_whole = read_body(&request.head, stream, &mut request.body).is_ok();
             if !request.is_whole {
@@ -79,7 +79,7 @@ impl Origin {
     }
 
     /// An origin that does what the script says with the socket behind each head.
-    pub(super) fn start(
+    pub(crate) fn start(
         script: impl Fn(&mut Request, &mut BufReader<TcpStream>) -> bool + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -103,25 +103,25 @@ impl Origin {
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What it got so far, heads whose bodies were never whole included.
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         lock(&self.requests).clone()
     }
 
     /// The only request.
     #[track_caller]
-    pub(super) fn only(&self) -> Request {
+    pub(crate) fn only(&self) -> Request {
         let requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");
         requests[0].clone()
     }
 
     /// How many connections it accepted.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
@@ -162,7 +162,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Reads to the empty line.
-pub(super) fn read_head(stream: &mut impl BufRead) -> io::Result<String> {
+pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<String> {
     let mut head = String::new();
     loop {
         let before = head.len();
@@ -183,7 +183,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Reads a body by what the head says of it.
-pub(super) fn read_body(
+pub(crate) fn read_body(
     head: &str,
     stream: &mut impl BufRead,
     body: &mut Vec<u8>,
@@ -221,28 +221,28 @@ fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> 
 
 /// An answer of the gateway's.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// One connection to the gateway.
-pub(super) struct Raw(BufReader<TcpStream>);
+pub(crate) struct Raw(BufReader<TcpStream>);
 
 impl Raw {
     #[track_caller]
-    pub(super) fn connect(gateway: SocketAddr) -> Self {
+    pub(crate) fn connect(gateway: SocketAddr) -> Self {
         let socket = TcpStream::connect_timeout(&gateway, DEADLINE).expect("the gateway accepts");
         socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         socket
@@ -253,19 +253,19 @@ impl Raw {
     }
 
     /// Sends bytes; a gateway that has hung up is no error here.
-    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.get_mut().write_all(bytes.as_ref());
     }
 
     /// The next head; none if the gateway closed.
-    pub(super) fn head(&mut self) -> Option<(u16, String)> {
+    pub(crate) fn head(&mut self) -> Option<(u16, String)> {
         let head = read_head(&mut self.0).ok()?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some((status, head))
     }
 
     /// The next answer to a GET and the like; none if it does not come whole.
-    pub(super) fn answer(&mut self) -> Option<Answer> {
+    pub(crate) fn answer(&mut self) -> Option<Answer> {
         let (status, head) = self.head()?;
         let mut body = Vec::new();
         let is_framed = header(&head, "content-length").is_some()
@@ -282,7 +282,7 @@ impl Raw {
     }
 
     /// Everything up to the end.
-    pub(super) fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest);
         rest
@@ -290,25 +290,25 @@ impl Raw {
 
     /// Exactly so many bytes.
     #[track_caller]
-    pub(super) fn exactly(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).expect("the bytes come");
         bytes
     }
 
     /// Whether the gateway has closed, without waiting for longer than the deadline.
-    pub(super) fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.0.fill_buf(), Ok([]))
     }
 
-    pub(super) fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &TcpStream {
         self.0.get_ref()
     }
 }
 
 /// One request on a connection of its own, and its answer.
 #[track_caller]
-pub(super) fn exchange(gateway: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+pub(crate) fn exchange(gateway: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
     let mut raw = Raw::connect(gateway);
     raw.send(request);
     raw.answer().expect("an answer")
@@ -316,7 +316,7 @@ pub(super) fn exchange(gateway: SocketAddr, request: impl AsRef<[u8]>) -> Answer
 
 /// A GET with these further lines, each with its end.
 #[track_caller]
-pub(super) fn get(gateway: SocketAddr, path: &str, lines: &str) -> Answer {
+pub(crate) fn get(gateway: SocketAddr, path: &str, lines: &str) -> Answer {
     exchange(
         gateway,
         format!("GET {path} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n{lines}\r\n"),
@@ -324,7 +324,7 @@ pub(super) fn get(gateway: SocketAddr, path: &str, lines: &str) -> Answer {
 }
 
 /// An answer with this body and its length.
-pub(super) fn ok(lines: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn ok(lines: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\n{lines}Content-Length: {}\r\n\r\n",
@@ -336,7 +336,7 @@ pub(super) fn ok(lines: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A page with this body.
-pub(super) fn page(lines: &str, body: &str) -> Vec<u8> {
+pub(crate) fn page(lines: &str, body: &str) -> Vec<u8> {
     ok(
         &format!("Content-Type: text/html; charset=utf-8\r\n{lines}"),
         body,
@@ -344,7 +344,7 @@ pub(super) fn page(lines: &str, body: &str) -> Vec<u8> {
 }
 
 /// A configuration with one application in front of this origin, and an echo service.
-pub(super) fn configuration(origin: &Origin, lines: &str) -> String {
+pub(crate) fn configuration(origin: &Origin, lines: &str) -> String {
     let address = origin.address();
     format!(
         "[[web.applications]]\nname = \"app\"\norigin = \"http://{address}\"\n{lines}\n{}",
