@@ -166,7 +166,7 @@ describe("the page of docs/frontend.md", () => {
     await site.gateway.kill()
     await page.phase("waiting")
     // What goes on while nobody is there: a try that fails, and another.
-    site.gateway = await startGateway({ listen: address, config: amqpService(broker) })
+    site.gateway = await startGateway({ listen: address, config: amqpService(broker), env: { SMEUSE__WEB__ROOT: folder } })
     await page.phase("open")
     await publish("after")
     await arrives(page, "after")
@@ -240,7 +240,7 @@ test("its other snippets do what they say", { timeout: 60_000 }, async () => {
   const types = await esbuild.transform(await block(PAGE, "TypeScript", "ts"), { loader: "ts" })
   const page = await openPage(browser, site.url())
   const line = page.waitForEvent("console", { timeout: 15_000 })
-  await page.setContent(`<!doctype html><link rel="icon" href="data:,"><script src="/_smeuse/smeuse.js"></script><script type="module">${types.code}</script>`)
+  await page.setContent(`<!doctype html><script src="/_smeuse/smeuse.js"></script><script type="module">${types.code}</script>`)
   assert.match((await line).text(), /x-kaazing-ping-pong/)
   const agreed = await page.evaluate(
     (snippet) => new Function(`${snippet}; return new Promise((resolve) => { socket.onopen = () => resolve(socket.extensions); socket.onclose = ({ code }) => resolve(code) })`)(),
