@@ -2,8 +2,8 @@
 // gateway and RabbitMQ.
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
-import { readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { AMQPClient } from "@cloudamqp/amqp-client"
 import * as esbuild from "esbuild"
@@ -166,7 +166,7 @@ describe("the page of docs/frontend.md", () => {
     await site.gateway.kill()
     await page.phase("waiting")
     // What goes on while nobody is there: a try that fails, and another.
-    site.gateway = await startGateway({ listen: address, config: amqpService(broker) })
+    site.gateway = await startGateway({ listen: address, config: amqpService(broker), env: { SMEUSE__WEB__ROOT: folder } })
     await page.phase("open")
     await publish("after")
     await arrives(page, "after")
@@ -253,16 +253,19 @@ test("its other snippets do what they say", { timeout: 60_000 }, async () => {
 
 test("the five minutes of docs/README.md end with a message", { timeout: 60_000 }, async () => {
   const own = await block("docs/README.md", "You write a page", "html")
-  const gateway = await startGateway({ upstream: broker.url, env: { SMEUSE__WEB__ROOT: join(root, "demo") } })
+  const file = "node_modules/@cloudamqp/amqp-client/dist/amqp-websocket-client.mjs"
+  const config = async (folder) => {
+    await mkdir(join(folder, dirname(file)), { recursive: true })
+    await copyFile(join(root, "demo", file), join(folder, file))
+    return amqpService(broker)
+  }
+  const demo = await startSite(config, { files: { "mine.html": own } })
   try {
-    const context = await browser.newContext()
-    await context.route("**/mine.html", (route) => route.fulfill({ contentType: "text/html", body: own }))
-    const page = await context.newPage()
-    await page.goto(`http://${gateway.public}/mine.html`)
+    const page = await openPage(browser, demo.url("mine.html"))
     await page.getByText("Hello from a page").waitFor({ timeout: 15_000 })
-    await context.close()
+    await page.context().close()
   } finally {
-    await gateway.kill()
+    await demo.stop()
   }
 })
 

@@ -221,6 +221,7 @@ const at = (tree, path) => path.reduce((node, part) => node?.[part], tree)
 
 /** When a change takes effect, from what the comment says; `until` is the key up to which a comment speaks for all. */
 function effect(comment, inherited) {
+  if (/read at the start alone/.test(comment)) return "restart"
   if (/looked at every second|read within seconds/.test(comment)) return "at once"
   if (/SIGHUP/.test(comment)) return "SIGHUP"
   return inherited ?? "restart"
@@ -252,7 +253,7 @@ export async function reference() {
         const fallback = given ? written(at(defaults, [...path, name])) : table.list && !at(defaults, path) ? fallbackIn(oracle, ground, path, name) : "none"
         rows.push({ key: name, env, kind: rangeOf(name, example, take, keys), fallback, effect: own, about: about || `See \`${keys[keys.indexOf(name) - 1] ?? name}\`.` })
         const child = Array.isArray(example) ? example[0] : example
-        if (typeof child === "object") rows.push(...childrenOf({ oracle, table, path, ground, name, example, known, own }))
+        if (typeof child === "object") rows.push(...childrenOf({ oracle, table, path, ground, name, example, known, own, about }))
       }
       tables.push({ ...table, rows: await Promise.all(rows.map(async (row) => ({ ...row, kind: await row.kind, fallback: await row.fallback }))) })
     }
@@ -265,7 +266,7 @@ export async function reference() {
 /** The default of a key in a list that is empty by default: what the program makes of an entry without it. */
 async function fallbackIn(oracle, ground, path, name) {
   const { ok, output, reason } = await oracle.ask("--print-config", ground.replace(new RegExp(`^${name} = .*\\n`, "m"), ""))
-  if (!ok) return reason.includes(`missing field \`${name}\``) ? "required" : "none"
+  if (!ok) return reason.includes(`missing field \`${name}\``) || reason.includes(`.${name}: ""`) ? "required" : "none"
   const value = at(parse(output), [...path, name])
   return value === undefined ? "none" : written(value)
 }
@@ -280,7 +281,7 @@ async function sameKeys(oracle, table, tables) {
 }
 
 /** Rows for the keys of a table that is written on one line. */
-function childrenOf({ oracle, table, path, ground, name, example, known, own }) {
+function childrenOf({ oracle, table, path, ground, name, example, known, own, about }) {
   const list = Array.isArray(example)
   const table1 = list ? example[0] : example
   const names = Object.keys(table1)
@@ -309,7 +310,9 @@ function childrenOf({ oracle, table, path, ground, name, example, known, own }) 
   return names.map((key) => {
     const env = variable([...place, key])
     const take = (text) => oracle.ask("--check", around(table1), { [env]: text })
-    return { key: `${name}.${key}`, env, kind: rangeOf(key, table1[key], take, names), fallback: fallbackOf(key), effect: effect(comments.get(key), own), about: comments.get(key) }
+    // The same type is read again in one place and not in another: there the table's own comment says so.
+    const words = /read at the start alone/.test(about) ? comments.get(key).replace(/(?:;|, and) read again on SIGHUP/, "") : comments.get(key)
+    return { key: `${name}.${key}`, env, kind: rangeOf(key, table1[key], take, names), fallback: fallbackOf(key), effect: effect(words, own), about: words }
   })
 }
 
