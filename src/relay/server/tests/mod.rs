@@ -85,6 +85,8 @@ impl Line for FakeLine {
     fn own_queue(&self, queue: &[u8]) {
         self.tell("own", queue);
         self.mine.borrow_mut().insert(queue.to_vec());
+        // RabbitMQ has no exclusive queues of another kind.
+        self.note_queue_kind(queue, Some(QueueKind::Classic));
     }
 
     fn withdraw_claim(&self, queue: &[u8]) {
