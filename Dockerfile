@@ -29,7 +29,7 @@ RUN case "$TARGETARCH" in \
 # The dependencies first, with an empty program around them: they are built again only when the lock file changes. The
 # layer keeps what was built, the cache mount what was downloaded.
 COPY Cargo.toml Cargo.lock ./
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
+RUN --mount=type=cache,sharing=locked,target=/usr/local/cargo/registry \
     source /build-env; \
     mkdir -p src benches/relay; \
     echo 'fn main() {}' >src/main.rs; \
@@ -39,7 +39,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     rm -r src benches
 COPY . .
 # Cargo goes by time: what was copied must be newer than the empty program.
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
+RUN --mount=type=cache,sharing=locked,target=/usr/local/cargo/registry \
     source /build-env; \
     touch src/main.rs src/lib.rs; \
     cargo build --locked --release; \

@@ -413,8 +413,13 @@ async fn drain(parts: &Parts, signals: &mut Signals) -> bool {
     parts.drain.begin();
     info!(sessions = sessions.count(), "draining");
     sessions.drain(&parts.drain);
+    // An answer may have no end, such as a stream of events, and a busy application always has one under way.
+    let answers = tokio::time::timeout(parts.drain.deadline(), parts.applications.emptied());
     let emptied = async {
-        tokio::join!(sessions.emptied(), parts.applications.emptied());
+        let ((), answered) = tokio::join!(sessions.emptied(), answers);
+        if answered.is_err() {
+            warn!("answers of web applications are cut off at the deadline");
+        }
     };
     let finished = tokio::select! {
         () = emptied => true,

@@ -35,6 +35,11 @@ impl Watch {
         self.began.get().is_some()
     }
 
+    /// How long may pass from the beginning until everything is closed.
+    pub const fn deadline(&self) -> Duration {
+        self.config.deadline
+    }
+
     /// When a session is to close, from now: a random moment of the spread. None while not draining.
     pub fn close_after(&self) -> Option<Duration> {
         let began = self.began.get()?;

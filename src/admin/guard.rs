@@ -71,6 +71,10 @@ async fn let_in(admin: &Data<Admin>, request: &ServiceRequest) -> Result<Pass, H
         address,
         Instant::now(),
     );
+    // Whatever a guess calls itself, it is answered late and counted.
+    if let Err(denied @ (Denied::Wrong | Denied::TooMany)) = checked {
+        return Err(deny(admin, denied, address).await);
+    }
     // A strange page cannot know the token, whatever it calls itself.
     let has_token = matches!(checked, Ok(Pass::Token(_)));
     if !has_token && !admin.hosts.allow(host) {

@@ -75,13 +75,12 @@ pub(super) struct WatchedFile {
 }
 
 impl WatchedFile {
-    /// The file as it is now.
+    /// No look was taken yet. It may have changed since the settings were read from it, so it is taken over once.
     pub(super) fn new(path: Option<PathBuf>) -> Self {
-        let mark = path.as_deref().and_then(Mark::read);
         Self {
             path,
-            taken: mark.clone(),
-            seen: mark,
+            taken: None,
+            seen: None,
         }
     }
 

@@ -40,6 +40,7 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_tls::accept::TlsError;
 use actix_web::dev::AppConfig;
 use actix_web::dev::ServiceResponse;
+use actix_web::http::header;
 use actix_web::web;
 use actix_web::web::Bytes;
 use actix_web::web::ServiceConfig;
@@ -272,9 +273,22 @@ impl Listener {
                 if let Some(wait) = &wait {
                     wait.requested();
                 }
-                let answering = request.conn_data::<Newcomer>().map(Newcomer::answer);
-                let answer = next.call(request);
-                async move { Ok(kept_or_closed(answer.await?, answering, wait)) }
+                let newcomer = request.conn_data::<Newcomer>();
+                // RFC 9112 section 9.6: what stands behind the last request of a connection is no request.
+                let is_behind_the_last = newcomer.is_some_and(Newcomer::is_closing);
+                let answering = newcomer.map(Newcomer::answer);
+                let answer = if is_behind_the_last {
+                    Err(request.into_response(HttpResponse::BadRequest()))
+                } else {
+                    Ok(next.call(request))
+                };
+                async move {
+                    let answer = match answer {
+                        Ok(answer) => answer.await?,
+                        Err(refused) => refused,
+                    };
+                    Ok(kept_or_closed(answer, answering, wait))
+                }
             })
             .configure(move |config| {
                 let services = gate.services.load();
@@ -305,38 +319,48 @@ fn kept_or_closed(
         && answer.response().head().connection_type() != ConnectionType::Close;
     let newcomer = answer.request().conn_data::<Newcomer>();
     let is_kept = is_wanted && answering.is_some() && newcomer.is_some_and(Newcomer::keep);
-    let Some(wait) = wait.filter(|_| is_kept) else {
+    if !is_kept {
         if let Some(newcomer) = newcomer {
             newcomer.close();
         }
         let head = answer.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
+    }
+    let head = answer.request().head();
+    let length = head.headers().get(header::CONTENT_LENGTH);
+    let has_body = head.headers().contains_key(header::TRANSFER_ENCODING)
+        || length.is_some_and(|length| length != "0");
+    let Some(wait) = wait.filter(|_| is_kept || has_body) else {
         return answer;
     };
     answer.map_body(|_, body| {
-        let answered = Answered(wait);
-        BoxBody::new(Kept {
-            body,
-            _answered: answered,
-        })
+        let _answered = Answered { wait, is_kept };
+        BoxBody::new(Watched { body, _answered })
     })
 }
 
-/// A body behind which the next request is waited for.
-struct Kept {
+/// A body behind which the next request is waited for, or the end.
+struct Watched {
     body: BoxBody,
     _answered: Answered,
 }
 
-struct Answered(Rc<Wait>);
+struct Answered {
+    wait: Rc<Wait>,
+    is_kept: bool,
+}
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.0.answered();
+        if self.is_kept {
+            self.wait.answered();
+        } else {
+            self.wait.closing();
+        }
     }
 }
 
-impl MessageBody for Kept {
+impl MessageBody for Watched {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {

@@ -2,6 +2,7 @@
 //! socket itself keeps one for every later head, for the pause before it, and for a client that takes no byte.
 
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -35,6 +37,8 @@ pub struct Times {
 pub struct Wait {
     phase: Cell<Phase>,
     times: Times,
+    /// Who reads, and has no deadline yet.
+    reader: RefCell<Option<Waker>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,16 @@ impl Wait {
     pub fn answered(&self) {
         self.phase
             .set(Phase::Pause(Instant::now() + self.times.pause));
+    }
+
+    /// The last answer has gone out. What still comes, such as the rest of a body that nobody wanted, has no more time
+    /// than a head.
+    pub fn closing(&self) {
+        self.phase
+            .set(Phase::Head(Instant::now() + self.times.head));
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 
     /// Bytes have come.
@@ -92,6 +106,7 @@ impl<T> Patient<T> {
             wait: Rc::new(Wait {
                 phase: Cell::new(Phase::Server),
                 times,
+                reader: RefCell::default(),
             }),
             reading: None,
             writing: None,
@@ -133,6 +148,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
         // A head that comes a byte at a time has no more time than one that does not come.
         let Some(deadline) = this.wait.deadline() else {
             this.reading = None;
+            if read.is_pending() {
+                this.wait.reader.replace(Some(cx.waker().clone()));
+            }
             return read;
         };
         let timer = this
@@ -182,7 +200,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        let this = &mut *self;
+        let shut = Pin::new(&mut this.socket).poll_shutdown(cx);
+        // TLS has something to say at the end, and a client may not take it.
+        if shut.is_pending() && this.is_stalled(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        shut
     }
 }
 
@@ -242,6 +266,19 @@ mod tests {
         while socket.read(&mut [0; 8]).await.unwrap() > 0 {}
         assert!(began.elapsed() >= TIMES.head);
         assert!(!dripping.is_finished());
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_body_that_nobody_wanted_is_not_waited_for() {
+        let (mut socket, mut client) = pair();
+        socket.wait().requested();
+        client.write_all(b"body").await.unwrap();
+        assert_eq!(socket.read(&mut [0; 8]).await.unwrap(), 4);
+        socket.wait().closing();
+        let began = Instant::now();
+        client.write_all(b"more").await.unwrap();
+        while socket.read(&mut [0; 8]).await.unwrap() > 0 {}
+        assert!(began.elapsed() >= TIMES.head);
     }
 
     #[tokio::test]

@@ -125,6 +125,40 @@ fn places_are_bounded_and_apart_from_those_of_handshakes() {
 }
 
 #[test]
+fn a_body_that_nobody_wants_is_not_waited_for() {
+    let gateway = gateway("request_head = \"500ms\"");
+    for path in [ECHO_PATH, "/_smeuse/config.json"] {
+        let mut raw = Raw::connect(gateway.public());
+        raw.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+        ));
+        assert!(raw.answer().expect("an answer").status >= 400, "{path}");
+        let began = Instant::now();
+        assert!(raw.is_closed(), "{path}");
+        assert!(began.elapsed() < DEADLINE / 2, "{path}");
+    }
+    gateway.wait_metric("smeuse_handshakes_in_progress", 0.0);
+}
+
+#[test]
+fn what_stands_behind_the_last_request_is_none() {
+    let origin = Origin::answering(|request| ok("", request.path()));
+    let gateway = Gateway::start(&configuration(&origin, ""));
+    let mut raw = Raw::connect(gateway.public());
+    raw.send(
+        "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!(raw.answer().expect("an answer").text(), "/a");
+    raw.rest();
+    // It would have come by now: the connection is closed, and nothing is under way.
+    gateway.wait_metric(
+        "smeuse_application_requests_in_flight{application=\"app\"}",
+        0.0,
+    );
+    assert_eq!(origin.only().path(), "/a");
+}
+
+#[test]
 fn without_keep_alive_every_answer_is_the_last() {
     let gateway = gateway("keep_alive = \"0s\"");
     let mut raw = Raw::connect(gateway.public());

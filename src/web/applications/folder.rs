@@ -75,7 +75,10 @@ where
     let secure = is_secure(request.request());
     let sender = application.sender(request.peer_addr(), secure);
     let asked = Asked::read(request.head(), sender).and_then(|asked| {
-        let guard = application.in_flight.enter().ok_or(Failure::Busy)?;
+        let guard = application
+            .in_flight
+            .enter(sender.address())
+            .ok_or(Failure::Busy)?;
         let (asked, task, head) = ask(&application, asked, &mut request)?;
         Ok((asked, task, head, guard))
     });

@@ -181,7 +181,10 @@ impl Proxy {
         if matches!(length, Length::Known(length) if length > config.body_bytes) {
             return Err(Failure::BodyTooLarge);
         }
-        let guard = application.in_flight.enter().ok_or(Failure::Busy)?;
+        let guard = application
+            .in_flight
+            .enter(asked.sender.address())
+            .ok_or(Failure::Busy)?;
         let task = Task::of(config, &asked.method, asked.path(), &asked.headers);
         let origin = self.connector.origin();
         let hosts = Hosts {
@@ -201,6 +204,21 @@ impl Proxy {
         *outgoing.method_mut() = asked.method.clone();
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = head.headers.clone();
+        let lines = outgoing.headers_mut();
+        match length {
+            Length::None => {}
+            // RFC 9110 section 8.6: a POST without a body says so, and some servers ask for that.
+            Length::Known(0) => {
+                lines.insert(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+            Length::Known(_) => {}
+            // Without it a GET would lose its body on the way.
+            Length::Unknown if !self.connector.may_be_http2() => {
+                let chunked = HeaderValue::from_static("chunked");
+                lines.insert(http::header::TRANSFER_ENCODING, chunked);
+            }
+            Length::Unknown => {}
+        }
         let mut carrying = None;
         if let Some(length) = length.of_body() {
             let (queue, body) = RequestBody::queued(length);
@@ -281,6 +299,10 @@ impl Proxy {
     ) -> Result<HttpResponse, Failure> {
         let application = &self.application;
         let (mut parts, body) = response.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            let text = "it changes the protocol unasked".to_owned();
+            return Err(Failure::OriginMalformed(text));
+        }
         let length = length(&parts.headers);
         response::pass_on(&mut parts.headers)?;
         let origin = self.connector.origin();

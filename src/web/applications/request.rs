@@ -10,6 +10,7 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 
+use crate::downstream::address::limit_key;
 use crate::web::applications::config::Application;
 use crate::web::applications::failure::Failure;
 use crate::web::applications::hop;
@@ -26,6 +27,51 @@ pub struct Sender {
     /// Whether it came over TLS.
     pub secure: bool,
 }
+
+impl Sender {
+    /// Whose places a request takes; a proxy speaks for many.
+    pub fn address(&self) -> Option<IpAddr> {
+        (!self.is_trusted).then(|| limit_key(self.peer.ip()))
+    }
+}
+
+/// Takes away the operators' cookie of the private listener, which a browser sends to every port of the host.
+fn keep_from_origin(headers: &mut HeaderMap) {
+    let is_operators = |cookie: &str| cookie.trim_start().starts_with(OPERATORS_COOKIE);
+    let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+    let has_one = |line: &HeaderValue| {
+        let text = line.to_str().unwrap_or_default();
+        text.split(';').any(is_operators)
+    };
+    if !lines.iter().any(has_one) {
+        return;
+    }
+    headers.remove(header::COOKIE);
+    for line in lines {
+        let Some(text) = Some(&line)
+            .filter(|line| has_one(line))
+            .map(HeaderValue::to_str)
+        else {
+            headers.append(header::COOKIE, line);
+            continue;
+        };
+        let text = text.unwrap_or_default();
+        let others: Vec<&str> = text
+            .split(';')
+            .filter(|cookie| !is_operators(cookie))
+            .collect();
+        let others = others.join(";");
+        if let (false, Ok(value)) = (
+            others.is_empty(),
+            HeaderValue::from_str(others.trim_start()),
+        ) {
+            headers.append(header::COOKIE, value);
+        }
+    }
+}
+
+/// How the cookies of the private listener begin, the port behind it.
+const OPERATORS_COOKIE: &str = "smeuse-admin-";
 
 /// What may be done to the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +178,7 @@ pub fn head(
     for name in [header::CONTENT_LENGTH, header::EXPECT, header::HOST] {
         headers.remove(name);
     }
+    keep_from_origin(&mut headers);
     say_who(&mut headers, sender, hosts.browsers);
     let host = match application.host_header {
         super::config::HostHeader::Preserve if !hosts.browsers.is_empty() => hosts.browsers,
@@ -276,7 +323,7 @@ fn accept_only_known_codings(headers: &mut HeaderMap) {
     }
 }
 
-const CODINGS: [&str; 6] = ["gzip", "x-gzip", "br", "zstd", "deflate", "identity"];
+const CODINGS: [&str; 5] = ["gzip", "x-gzip", "br", "zstd", "identity"];
 
 /// What a browser shows as a page of its own (Fetch section 2.2.5).
 const DOCUMENTS: [&str; 7] = [

@@ -109,9 +109,9 @@ async fn pass(application: &Arc<Application>, taken: Taken) -> io::Result<()> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         head.insert(header::CONNECTION, HeaderValue::from_static("close"));
         let send = async {
-            io.write_all(&written(response.status(), &head)).await?;
+            within(pause, io.write_all(&written(response.status(), &head))).await?;
             send_body(&mut io, response.into_body(), pause).await?;
-            io.shutdown().await
+            within(pause, io.shutdown()).await
         };
         return send.await;
     }
@@ -158,7 +158,10 @@ fn ask(
     if application.drain.is_draining() {
         return Err(Failure::Draining);
     }
-    let guard = application.tunnels.enter().ok_or(Failure::TooManyTunnels)?;
+    let guard = application
+        .tunnels
+        .enter(sender.address())
+        .ok_or(Failure::TooManyTunnels)?;
     let hosts = Hosts {
         browsers: &asked.host,
         origins: connector.origin().authority.as_str(),

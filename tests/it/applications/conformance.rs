@@ -15,6 +15,55 @@ use crate::harness::gateway::Gateway;
 use crate::harness::wait_until;
 use crate::harness::DEADLINE;
 
+/// A POST without a body says that it has none, and a GET with one keeps it.
+#[test]
+fn empty_bodies_and_unusual_ones_are_passed_on() {
+    let origin = Origin::answering(|_| ok("", ""));
+    let gateway = Gateway::start(&configuration(&origin, ""));
+    let ask = |request: &str| assert_eq!(exchange(gateway.public(), request).status, 200);
+    ask("POST /empty HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    ask("GET /search HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nquery\r\n0\r\n\r\n");
+    let [empty, search] = &origin.requests()[..] else {
+        panic!("two requests");
+    };
+    assert_eq!(empty.header("content-length"), Some("0"));
+    assert_eq!(search.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(search.body, b"query");
+}
+
+/// A change of protocol that nobody asked for is no answer.
+#[test]
+fn an_unasked_change_of_protocol_is_refused() {
+    let origin = Origin::answering(|_| {
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n".to_vec()
+    });
+    let gateway = Gateway::start(&configuration(&origin, ""));
+    assert_eq!(get(gateway.public(), "/", "").status, 502);
+}
+
+/// A stream of events has no end; a drain has one.
+#[test]
+fn a_drain_does_not_wait_for_an_answer_without_end() {
+    let origin = Origin::start(|_, stream| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: begun\n\n";
+        let stream = stream.get_mut();
+        if stream.write_all(head).is_err() {
+            return false;
+        }
+        while stream.write_all(b": more\n\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    });
+    let drain = "[drain]\ndeadline = \"1s\"\nspread = \"500ms\"\n";
+    let mut gateway = Gateway::start(&(drain.to_owned() + &configuration(&origin, "")));
+    let mut raw = Raw::connect(gateway.public());
+    raw.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(raw.head().expect("a head").0, 200);
+    gateway.signal("TERM");
+    assert!(gateway.exit_status(DEADLINE).success());
+}
+
 /// What passes untouched: length, tag, ranges, bytes.
 #[test]
 fn what_is_no_page_passes_as_it_is() {
