@@ -59,14 +59,16 @@ export async function startSite(config, { files = {}, ...options } = {}) {
   const client = "node_modules/@cloudamqp/amqp-client/dist/amqp-websocket-client.mjs"
   await copyFile(join(root, "tests/js", client), join(folder, "amqp-client.mjs"))
   const gateway = await startGateway({ ...options, config: await config(folder), env: { SMEUSE__WEB__ROOT: folder } })
-  return {
+  const site = {
+    /** A test may put another in its place. */
     gateway,
     url: (name = "empty.html") => `http://${gateway.public}/${name}`,
     async stop() {
-      await gateway.kill()
+      await site.gateway.kill()
       await rm(folder, { recursive: true, force: true })
     },
   }
+  return site
 }
 
 /** What every service of the tests has in common; `more` are lines of its table. */
