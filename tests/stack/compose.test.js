@@ -167,7 +167,7 @@ describe("the Dockerfile", async () => {
     assert.match(text, /^FROM --platform=\$BUILDPLATFORM rust:/m)
     assert.ok(text.indexOf(" AS demo-server") < text.lastIndexOf("\nFROM "), "the gateway is what is built if nothing else is asked for")
     for (const arch of ["amd64", "arm64"]) assert.match(text, new RegExp(`^ +${arch}\\) triple=`, "m"))
-    assert.match(text, /--mount=type=cache,target=\/usr\/local\/cargo\/registry/)
+    assert.match(text, /--mount=type=cache,sharing=locked,target=\/usr\/local\/cargo\/registry/)
     assert.ok(text.indexOf("COPY Cargo.toml Cargo.lock ./") < text.indexOf("COPY . .\n"))
     assert.match(final, /^FROM gcr\.io\/distroless\//)
     for (const line of final.split("\n")) assert.doesNotMatch(line, /^RUN |^(CMD|ENTRYPOINT) [^[]/)
