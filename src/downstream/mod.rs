@@ -6,6 +6,7 @@ pub mod close;
 pub mod config;
 mod doorkeeper;
 pub mod gate;
+mod heads;
 pub mod listener;
 pub mod metrics;
 pub mod patience;

@@ -19,6 +19,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 
+use crate::downstream::heads::Heads;
 use crate::downstream::session::Socket;
 
 /// The times of a connection.
@@ -37,7 +38,9 @@ pub struct Times {
 pub struct Wait {
     phase: Cell<Phase>,
     times: Times,
-    /// Who reads, and has no deadline yet.
+    /// Answers behind which another request may follow.
+    answers: Cell<u64>,
+    /// Who reads.
     reader: RefCell<Option<Waker>>,
 }
 
@@ -61,6 +64,8 @@ impl Wait {
     pub fn answered(&self) {
         self.phase
             .set(Phase::Pause(Instant::now() + self.times.pause));
+        self.answers.set(self.answers.get() + 1);
+        self.wake();
     }
 
     /// The last answer has gone out. What still comes, such as the rest of a body that nobody wanted, has no more time
@@ -68,6 +73,11 @@ impl Wait {
     pub fn closing(&self) {
         self.phase
             .set(Phase::Head(Instant::now() + self.times.head));
+        self.wake();
+    }
+
+    /// What is waited for has changed.
+    fn wake(&self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
@@ -94,6 +104,11 @@ impl Wait {
 pub struct Patient<T> {
     socket: T,
     wait: Rc<Wait>,
+    heads: Heads,
+    /// Answers that `heads` knows of.
+    answered: u64,
+    /// What the client has sent behind a request that is not answered: what one read gave, at most. No more is read.
+    held: Vec<u8>,
     reading: Option<Pin<Box<Sleep>>>,
     writing: Option<Pin<Box<Sleep>>>,
 }
@@ -106,8 +121,12 @@ impl<T> Patient<T> {
             wait: Rc::new(Wait {
                 phase: Cell::new(Phase::Server),
                 times,
+                answers: Cell::new(0),
                 reader: RefCell::default(),
             }),
+            heads: Heads::default(),
+            answered: 0,
+            held: Vec::new(),
             reading: None,
             writing: None,
         }
@@ -118,9 +137,9 @@ impl<T> Patient<T> {
         Rc::clone(&self.wait)
     }
 
-    /// The socket alone.
-    pub fn into_inner(self) -> T {
-        self.socket
+    /// The socket alone, and what was read from it and not shown.
+    pub fn into_parts(self) -> (T, Vec<u8>) {
+        (self.socket, self.held)
     }
 
     /// Whether a client that takes nothing has had its time.
@@ -133,6 +152,45 @@ impl<T> Patient<T> {
     }
 }
 
+impl<T: AsyncRead + Unpin> Patient<T> {
+    /// Reads what may be seen of the client's bytes.
+    fn poll_heads(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.answered != self.wait.answers.get() {
+            self.answered = self.wait.answers.get();
+            self.heads.next();
+        }
+        if !self.held.is_empty() {
+            let room = buffer.remaining().min(self.held.len());
+            let seen = self.heads.take(&self.held[..room]);
+            buffer.put_slice(&self.held[..seen]);
+            self.held.drain(..seen);
+            return if seen > 0 {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            };
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        let fresh = &buffer.filled()[before..];
+        if !matches!(read, Poll::Ready(Ok(()))) || fresh.is_empty() {
+            return read;
+        }
+        let seen = self.heads.take(fresh);
+        self.held.extend_from_slice(&fresh[seen..]);
+        buffer.set_filled(before + seen);
+        if seen > 0 {
+            read
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -141,16 +199,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.socket).poll_read(cx, buffer);
+        let read = this.poll_heads(cx, buffer);
         if read.is_ready() && buffer.filled().len() > before {
             this.wait.heard();
+        }
+        if read.is_pending() {
+            this.wait.reader.replace(Some(cx.waker().clone()));
         }
         // A head that comes a byte at a time has no more time than one that does not come.
         let Some(deadline) = this.wait.deadline() else {
             this.reading = None;
-            if read.is_pending() {
-                this.wait.reader.replace(Some(cx.waker().clone()));
-            }
             return read;
         };
         let timer = this

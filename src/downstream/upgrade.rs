@@ -94,12 +94,12 @@ pub async fn upgrade<S: Socket>(
     let path = request.uri().path();
     let host = request.head().headers.get(HOST).map(HeaderValue::as_bytes);
     if !gate.has(path) && elsewhere.has(path, host) {
-        let parts = framed.into_parts();
+        let (io, early) = taken_apart(framed);
         let taken = Taken {
             request,
             secure,
-            io: Box::new(parts.io.into_inner()),
-            early: parts.read_buf.to_vec(),
+            io: Box::new(io),
+            early,
         };
         elsewhere.take(taken).await;
         return Ok(());
@@ -117,8 +117,15 @@ pub async fn upgrade<S: Socket>(
     }
 }
 
-fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<Patient<S>, Codec>, admission: Admission) {
+/// The socket, and what has come behind the request.
+fn taken_apart<S>(framed: Framed<Patient<S>, Codec>) -> (S, Vec<u8>) {
     let parts = framed.into_parts();
+    let (socket, held) = parts.io.into_parts();
+    (socket, [&parts.read_buf[..], &held].concat())
+}
+
+fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<Patient<S>, Codec>, admission: Admission) {
+    let (socket, early) = taken_apart(framed);
     let accept = accept(&admission.opening);
     let response = switching_protocols(&admission.opening, &accept, admission.agreement.as_ref());
     let negotiated = match admission.agreement {
@@ -131,9 +138,9 @@ fn start<S: Socket>(gate: Arc<Gate>, framed: Framed<Patient<S>, Codec>, admissio
         negotiated,
         client: admission.client,
         permit: admission.permit,
-        early: parts.read_buf.to_vec(),
+        early,
     };
-    Session::start(gate, parts.io.into_inner(), start);
+    Session::start(gate, socket, start);
 }
 
 fn accept(opening: &Opening) -> String {

@@ -1,6 +1,7 @@
 //! Connections that are kept for a page's further requests: none of them waits for ever, none takes the place of a
 //! handshake, and a WebSocket may be opened on one.
 
+use std::io::BufRead;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -156,6 +157,44 @@ fn what_stands_behind_the_last_request_is_none() {
         0.0,
     );
     assert_eq!(origin.only().path(), "/a");
+}
+
+/// An answer is framed by its own request, whatever stands behind that.
+#[test]
+fn get_and_head_in_one_packet_keep_their_bodies_apart() {
+    let origin = Origin::answering(|request| {
+        let body = request.path().as_bytes().to_vec();
+        let mut answer = ok("", &body);
+        if request.line().starts_with("HEAD") {
+            answer.truncate(answer.len() - body.len());
+        }
+        answer
+    });
+    let gateway = Gateway::start(&configuration(&origin, ""));
+    let mut raw = Raw::connect(gateway.public());
+    let request = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw.send(request("GET", "/one") + &request("HEAD", "/two") + &request("GET", "/three"));
+    assert_eq!(raw.answer().expect("an answer").text(), "/one");
+    let (status, head) = raw.head().expect("a head");
+    assert_eq!(status, 200);
+    assert!(head.to_lowercase().contains("content-length: 4"), "{head}");
+    assert_eq!(raw.answer().expect("an answer").text(), "/three");
+}
+
+/// A page that goes while its answer is awaited is noticed, although nothing may be said to it yet.
+#[test]
+fn a_client_that_goes_gives_its_place_back() {
+    let origin = Origin::start(|_, stream| {
+        let _ = stream.read_line(&mut String::new());
+        false
+    });
+    let gateway = Gateway::start(&configuration(&origin, "head_deadline = \"60s\""));
+    let mut raw = Raw::connect(gateway.public());
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let under_way = "smeuse_application_requests_in_flight{application=\"app\"}";
+    gateway.wait_metric(under_way, 1.0);
+    drop(raw);
+    gateway.wait_metric(under_way, 0.0);
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn protocol_is_a_value_without_actors_sockets_or_clocks() {
                 "upstream/held.rs",
                 "upstream/order.rs",
                 "upstream/pace.rs",
+                "downstream/heads",
                 "downstream/phase",
                 "downstream/address",
                 "web/library/configuration",
