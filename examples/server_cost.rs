@@ -41,12 +41,6 @@ impl Line for Open {
         None
     }
 
-    fn doubt_queue_kind(&self, _: &[u8], _: Option<QueueKind>) -> Option<QueueKind> {
-        None
-    }
-
-    fn restore_queue_kind(&self, _: &[u8], _: QueueKind) {}
-
     fn note_queue_kind(&self, _: &[u8], _: Option<QueueKind>) {}
 }
 

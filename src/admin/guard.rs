@@ -112,15 +112,15 @@ pub async fn deny(admin: &Admin, denied: Denied, address: IpAddr) -> HttpRespons
 
 /// Returns when the answer to a wrong token is due.
 pub async fn late(keys: &Arc<Keys>, address: IpAddr) {
-    struct Held<'a>(&'a Keys, IpAddr);
-    impl Drop for Held<'_> {
-        fn drop(&mut self) {
-            self.0.answered(self.1);
-        }
-    }
     keys.hold_back(address);
-    let _held = Held(keys, address);
-    actix_rt::time::sleep(HELD_BACK).await;
+    let keys = Arc::clone(keys);
+    // Whoever does not wait for the answer has made the guess all the same.
+    let held = actix_rt::spawn(async move {
+        actix_rt::time::sleep(HELD_BACK).await;
+        keys.answered(address);
+    });
+    // It fails only where the listener is ending.
+    let _ = held.await;
 }
 
 /// The answer to a request that is refused: its code and a sentence.

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::downstream::address::limit_key;
+
 /// The hash of a secret: what is kept of it.
 pub type Digest = [u8; 32];
 
@@ -49,17 +51,19 @@ pub struct Guesses(HashMap<IpAddr, usize>);
 impl Guesses {
     /// Whether this address has to wait for answers before it is heard again.
     pub fn has_too_many(&self, address: IpAddr) -> bool {
+        let address = limit_key(address);
         let of_address = self.0.get(&address).copied().unwrap_or_default();
         of_address >= MOST_GUESSES || (of_address == 0 && self.0.len() >= MOST_GUESSERS)
     }
 
     /// One answer more is held back.
     pub fn begin(&mut self, address: IpAddr) {
-        *self.0.entry(address).or_default() += 1;
+        *self.0.entry(limit_key(address)).or_default() += 1;
     }
 
     /// It was given.
     pub fn end(&mut self, address: IpAddr) {
+        let address = limit_key(address);
         if let Some(count) = self.0.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

@@ -58,5 +58,14 @@ fn an_address_has_a_few_guesses_and_others_have_theirs() {
         guesses.end(address(1));
     }
     assert!(!guesses.has_too_many(address(200)));
-    guesses.end(address(200));
+}
+
+#[test]
+fn the_addresses_of_one_ipv6_host_guess_as_one() {
+    let mut guesses = Guesses::default();
+    for last in 1..=MOST_GUESSES {
+        guesses.begin(format!("2001:db8::{last:x}").parse().unwrap());
+    }
+    assert!(guesses.has_too_many("2001:db8::ffff".parse().unwrap()));
+    assert!(!guesses.has_too_many("2001:db8:0:1::1".parse().unwrap()));
 }

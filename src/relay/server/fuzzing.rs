@@ -304,21 +304,11 @@ impl Line for Books {
         self.kinds.borrow().get(queue).copied()
     }
 
-    fn doubt_queue_kind(&self, queue: &[u8], declared: Option<QueueKind>) -> Option<QueueKind> {
-        let noted = self.queue_kind(queue);
-        let doubted = noted.filter(|noted| Some(*noted) != declared)?;
-        self.kinds.borrow_mut().remove(queue);
-        Some(doubted)
-    }
-
-    fn restore_queue_kind(&self, queue: &[u8], noted: QueueKind) {
-        self.note_queue_kind(queue, Some(noted));
-    }
-
     fn note_queue_kind(&self, queue: &[u8], kind: Option<QueueKind>) {
-        if let Some(kind) = kind {
-            self.kinds.borrow_mut().insert(queue.to_vec(), kind);
-        }
+        match kind {
+            Some(kind) => self.kinds.borrow_mut().insert(queue.to_vec(), kind),
+            None => self.kinds.borrow_mut().remove(queue),
+        };
     }
 }
 

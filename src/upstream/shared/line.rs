@@ -38,10 +38,19 @@ pub trait Line {
 
     /// A declare that makes a queue of this kind, or of one that nobody knows, is on its way: gives the kind that was noted,
     /// if it is another; it counts no more.
-    fn doubt_queue_kind(&self, queue: &[u8], declared: Option<QueueKind>) -> Option<QueueKind>;
+    fn doubt_queue_kind(&self, queue: &[u8], declared: Option<QueueKind>) -> Option<QueueKind> {
+        let noted = self.queue_kind(queue);
+        let doubted = noted.filter(|noted| Some(*noted) != declared)?;
+        self.note_queue_kind(queue, None);
+        Some(doubted)
+    }
 
-    /// That declare has failed: the kind that was noted counts again.
-    fn restore_queue_kind(&self, queue: &[u8], noted: QueueKind);
+    /// That declare has failed: the kind that was noted counts again, unless more is known by now.
+    fn restore_queue_kind(&self, queue: &[u8], noted: QueueKind) {
+        if self.queue_kind(queue).is_none() {
+            self.note_queue_kind(queue, Some(noted));
+        }
+    }
 
     /// The broker has accepted a declare that tells the queue's kind; `None`: it is deleted.
     fn note_queue_kind(&self, queue: &[u8], kind: Option<QueueKind>);

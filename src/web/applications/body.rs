@@ -99,7 +99,8 @@ impl Body for RequestBody {
     }
 }
 
-/// Carries the client's body to the origin, at most `limit` bytes, no pause longer than `pause`.
+/// Carries the client's body to the origin, at most `limit` bytes, no pause longer than `pause`; behind the first `pause`, no
+/// slower on the whole than [`LEAST_RATE`].
 ///
 /// Ends early, and well, if the origin wants no more of it.
 ///
@@ -114,15 +115,23 @@ pub async fn carry(
     count: IntCounter,
 ) -> Result<(), Failure> {
     let mut carried = 0;
+    let mut on_the_whole = Instant::now() + pause;
     loop {
-        let failure = match tokio::time::timeout(pause, from.next()).await {
+        let deadline = on_the_whole.min(Instant::now() + pause);
+        let failure = match tokio::time::timeout_at(deadline, from.next()).await {
             Ok(None) => return Ok(()),
             Ok(Some(Ok(chunk))) => {
                 carried += chunk.len() as u64;
                 if carried <= limit {
                     count.inc_by(chunk.len() as u64);
+                    let came = Instant::now();
+                    let earned = Duration::from_secs(1).mul_f64(chunk.len() as f64 / LEAST_RATE);
                     match tokio::time::timeout(pause, to.send(Ok(chunk))).await {
-                        Ok(Ok(())) => continue,
+                        Ok(Ok(())) => {
+                            // The origin's time is not the client's.
+                            on_the_whole += earned + came.elapsed();
+                            continue;
+                        }
                         // What follows is of no use to anyone.
                         Ok(Err(_)) => return Ok(()),
                         Err(_) => Failure::OriginTimeout("the origin takes no more of the body"),
@@ -140,6 +149,9 @@ pub async fn carry(
         return Err(failure);
     }
 }
+
+/// Bytes a second that a client sends of a body, at least: slower than any line that people use.
+const LEAST_RATE: f64 = 1024.0;
 
 /// The origin's body, chunk by chunk; trailers are dropped.
 pub struct Chunks(Incoming);

@@ -7,6 +7,7 @@
 pub mod body;
 pub mod coding;
 pub mod config;
+mod connections;
 pub mod csp;
 pub mod failure;
 pub mod hop;
@@ -26,6 +27,7 @@ pub mod validators;
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::guard;
@@ -36,6 +38,7 @@ use actix_web::HttpRequest;
 use crate::downstream::config::Proxies;
 use crate::downstream::listener::is_secure;
 use crate::drain;
+use crate::web::applications::connections::Connections;
 use crate::web::applications::in_flight::InFlight;
 use crate::web::applications::metrics::Counts;
 pub use crate::web::applications::metrics::Metrics;
@@ -134,15 +137,15 @@ impl Applications {
                 folder::serve(one, has_it, application);
                 continue;
             };
-            let pool = origin::pool(connector.clone(), &one.config);
-            let proxy = Arc::new(Proxy {
+            let connections = Connections::new(&connector, &one.config);
+            let proxy = Rc::new(Proxy {
                 application: Arc::clone(one),
                 connector,
-                pool,
+                connections,
             });
             let handler = move |request: HttpRequest, payload: web::Payload| {
                 let secure = is_secure(&request);
-                Arc::clone(&proxy).answer(request, payload, secure)
+                Rc::clone(&proxy).answer(request, payload, secure)
             };
             application.service(web::resource(EVERYTHING).guard(has_it).to(handler));
         }

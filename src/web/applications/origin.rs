@@ -222,13 +222,13 @@ impl hyper::rt::Write for Stream {
 pub type Pool = Client<Connector, RequestBody>;
 
 /// A pool for one worker, whose thread carries its connections.
-pub fn pool(connector: Connector, application: &Application) -> Pool {
+pub fn pool(connector: Connector, application: &Application, idle: usize) -> Pool {
     let head_bytes = u32::try_from(application.head_bytes).unwrap_or(u32::MAX);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(application.idle)
-        .pool_max_idle_per_host(application.idle_connections)
+        .pool_max_idle_per_host(idle)
         .http1_max_buf_size(application.head_bytes)
         .http1_max_headers(HEADERS)
         .http2_max_header_list_size(head_bytes)

@@ -1,6 +1,7 @@
 //! One request for an application with an origin: passed on, answered, and in between nothing held but what is under way.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::body::BodySize;
@@ -26,13 +27,13 @@ use crate::web::applications::body::Answer;
 use crate::web::applications::body::Chunks;
 use crate::web::applications::body::RequestBody;
 use crate::web::applications::config::HostHeader;
+use crate::web::applications::connections::Connections;
 use crate::web::applications::csp;
 use crate::web::applications::failure::Failure;
 use crate::web::applications::in_flight::Guard;
 use crate::web::applications::loader;
 use crate::web::applications::origin;
 use crate::web::applications::origin::Connector;
-use crate::web::applications::origin::Pool;
 use crate::web::applications::page::Outcome;
 use crate::web::applications::page::Page;
 use crate::web::applications::path;
@@ -55,7 +56,7 @@ pub struct Proxy {
     /// Where its origin is.
     pub connector: Connector,
     /// This worker's connections to it.
-    pub pool: Pool,
+    pub connections: Connections,
 }
 
 /// What is known of a request without its body.
@@ -132,7 +133,7 @@ impl Asked {
 impl Proxy {
     /// Answers one request.
     pub async fn answer(
-        self: Arc<Self>,
+        self: Rc<Self>,
         request: HttpRequest,
         payload: Payload,
         secure: bool,
@@ -244,7 +245,8 @@ impl Proxy {
             impl std::future::Future<Output = Result<(), Failure>> + Unpin + 'static,
         >,
     ) -> Result<http::Response<Incoming>, Failure> {
-        let sending = self.pool.request(outgoing);
+        let pool = self.connections.by(outgoing.uri().authority());
+        let sending = pool.request(outgoing);
         tokio::pin!(sending);
         let patience = self.application.config.head_deadline;
         let mut deadline = Instant::now() + patience;

@@ -37,41 +37,32 @@ impl Sender {
 
 /// Takes away the operators' cookie of the private listener, which a browser sends to every port of the host.
 fn keep_from_origin(headers: &mut HeaderMap) {
-    let is_operators = |cookie: &str| cookie.trim_start().starts_with(OPERATORS_COOKIE);
-    let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+    let is_operators = |cookie: &&[u8]| cookie.trim_ascii().starts_with(OPERATORS_COOKIE);
     let has_one = |line: &HeaderValue| {
-        let text = line.to_str().unwrap_or_default();
-        text.split(';').any(is_operators)
+        line.as_bytes()
+            .split(|byte| *byte == b';')
+            .any(|cookie| is_operators(&cookie))
     };
-    if !lines.iter().any(has_one) {
+    if !headers.get_all(header::COOKIE).iter().any(has_one) {
         return;
     }
+    let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
     headers.remove(header::COOKIE);
     for line in lines {
-        let Some(text) = Some(&line)
-            .filter(|line| has_one(line))
-            .map(HeaderValue::to_str)
-        else {
-            headers.append(header::COOKIE, line);
-            continue;
-        };
-        let text = text.unwrap_or_default();
-        let others: Vec<&str> = text
-            .split(';')
+        let cookies = line.as_bytes().split(|byte| *byte == b';');
+        let others: Vec<&[u8]> = cookies
             .filter(|cookie| !is_operators(cookie))
+            .map(<[u8]>::trim_ascii)
             .collect();
-        let others = others.join(";");
-        if let (false, Ok(value)) = (
-            others.is_empty(),
-            HeaderValue::from_str(others.trim_start()),
-        ) {
-            headers.append(header::COOKIE, value);
+        match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
+            Ok(line) if !line.is_empty() => drop(headers.append(header::COOKIE, line)),
+            _ => {}
         }
     }
 }
 
 /// How the cookies of the private listener begin, the port behind it.
-const OPERATORS_COOKIE: &str = "smeuse-admin-";
+const OPERATORS_COOKIE: &[u8] = b"smeuse-admin-";
 
 /// What may be done to the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -467,9 +467,35 @@ fn connections_to_the_origin_are_kept_for_a_while() {
         assert_eq!(get(gateway.public(), "/", "").status, 200);
     }
     assert_eq!(origin.connections(), 1);
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until("the connection to be closed", DEADLINE, || {
+        origin.closed() == 1
+    });
     assert_eq!(get(gateway.public(), "/", "").status, 200);
     assert_eq!(origin.connections(), 2);
+}
+
+/// A byte now and then is no body that has an end.
+#[test]
+fn a_body_that_drips_has_an_end() {
+    let origin = Origin::answering(|_| ok("", ""));
+    let gateway = Gateway::start(&configuration(&origin, "body_pause = \"500ms\""));
+    let mut raw = Raw::connect(gateway.public());
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    let mut socket = raw.socket().try_clone().expect("a socket can be cloned");
+    let dripping = std::thread::spawn(move || {
+        while socket.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let answer = raw.answer().expect("an answer");
+    assert!(
+        answer.text().starts_with("body_timeout: "),
+        "{}",
+        answer.text()
+    );
+    drop(raw);
+    dripping.join().expect("it stops");
+    assert!(origin.requests().iter().all(|request| !request.is_whole));
 }
 
 /// As many requests as allowed, and one more.

@@ -63,6 +63,7 @@ pub(crate) struct Origin {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
+    closed: Arc<AtomicUsize>,
 }
 
 impl Origin {
@@ -86,20 +87,32 @@ impl Origin {
         let address = listener.local_addr().expect("an address");
         let requests = Arc::<Mutex<Vec<Request>>>::default();
         let connections = Arc::<AtomicUsize>::default();
+        let closed = Arc::<AtomicUsize>::default();
+        let ends = Arc::clone(&closed);
         let script: Arc<Script> = Arc::new(script);
         let (records, count) = (Arc::clone(&requests), Arc::clone(&connections));
         thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (records, script) = (Arc::clone(&records), Arc::clone(&script));
-                thread::spawn(move || serve(socket, &records, &*script));
+                let ends = Arc::clone(&ends);
+                thread::spawn(move || {
+                    serve(socket, &records, &*script);
+                    ends.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
         Self {
             address,
             requests,
             connections,
+            closed,
         }
+    }
+
+    /// How many connections are over.
+    pub(crate) fn closed(&self) -> usize {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Where it listens.
