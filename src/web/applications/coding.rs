@@ -10,8 +10,6 @@ pub enum Coding {
     Identity,
     /// `gzip`, also called `x-gzip`.
     Gzip,
-    /// `deflate`, which means zlib (RFC 9110 section 8.4.1.2).
-    Deflate,
     /// `br`.
     Brotli,
     /// `zstd`.
@@ -19,7 +17,8 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// The coding of a body; none if it is one that is not known, or one upon another.
+    /// The coding of a body; none if it is one that is not known, or one upon another. `deflate` means zlib (RFC 9110
+    /// section 8.4.1.2), but many servers send it bare: nobody is asked for it, and what comes so is left alone.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut coding = Self::Identity;
         for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -27,7 +26,6 @@ impl Coding {
                 let next = match name.to_ascii_lowercase().as_str() {
                     "" | "identity" => continue,
                     "gzip" | "x-gzip" => Self::Gzip,
-                    "deflate" => Self::Deflate,
                     "br" => Self::Brotli,
                     "zstd" => Self::Zstd,
                     _ => return None,
@@ -53,7 +51,7 @@ mod tests {
             ("X-GZIP", Some(Coding::Gzip)),
             ("identity, br", Some(Coding::Brotli)),
             ("zstd", Some(Coding::Zstd)),
-            ("deflate", Some(Coding::Deflate)),
+            ("deflate", None),
             ("gzip, br", None),
             ("dcb", None),
             ("", Some(Coding::Identity)),

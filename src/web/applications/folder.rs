@@ -53,6 +53,8 @@ pub fn serve(
     };
     let files = Files::new("", folder)
         .index_file("index.html")
+        // The page's own links are relative to the folder.
+        .redirect_to_slash_directory()
         .prefer_utf8(true);
     let path = application.config.path.trim_end_matches('/');
     let application = Arc::clone(application);
@@ -75,6 +77,10 @@ where
     let secure = is_secure(request.request());
     let sender = application.sender(request.peer_addr(), secure);
     let asked = Asked::read(request.head(), sender).and_then(|asked| {
+        // As the address of a redirection it would name another host.
+        if asked.path().starts_with("//") {
+            return Err(Failure::PathRefused);
+        }
         let guard = application
             .in_flight
             .enter(sender.address())
@@ -165,6 +171,9 @@ fn change(
             headers.append(name, value);
         }
     }
+    if response.status() == actix_web::http::StatusCode::TEMPORARY_REDIRECT {
+        keep_query(&mut headers, asked);
+    }
     let script = csp::Script {
         secure: asked.sender.secure,
         authority: &asked.host,
@@ -176,10 +185,6 @@ fn change(
     if let Plan::Pass(Some(reason)) = &plan {
         application.counts.page(reason);
     }
-    let is_confirmed = status == StatusCode::NOT_MODIFIED;
-    if !is_confirmed && matches!(plan, Plan::Pass(_)) {
-        return response;
-    }
     response.headers_mut().clear();
     for (name, value) in &headers {
         let line = actix_header::HeaderName::from_bytes(name.as_str().as_bytes())
@@ -189,18 +194,37 @@ fn change(
             response.headers_mut().append(name, value);
         }
     }
-    let Some((rewriter, coding)) = application
-        .rewriter(&plan)
-        .filter(|_| asked.method != Method::HEAD)
-    else {
-        return response;
-    };
     let pause = application.config.body_pause;
-    let (counts, ended) = (application.counts.clone(), application.ended(&plan));
-    response.map_body(|_, body| {
-        let chunks = rewriting::rewrite(Chunks(body), coding, rewriter, ended);
-        Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
-    })
+    let counts = application.counts.clone();
+    let rewriter = application
+        .rewriter(&plan)
+        .filter(|_| asked.method != Method::HEAD);
+    match rewriter {
+        None => response.map_body(|_, body| {
+            let size = body.size();
+            Answer::new(Chunks(body), size, pause, counts, guard).boxed()
+        }),
+        Some((rewriter, coding)) => {
+            let ended = application.ended(&plan);
+            response.map_body(|_, body| {
+                let chunks = rewriting::rewrite(Chunks(body), coding, rewriter, ended);
+                Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
+            })
+        }
+    }
+}
+
+/// The way to a folder's own address goes without the query otherwise.
+fn keep_query(headers: &mut HeaderMap, asked: &Asked) {
+    let query = asked.target.split_once('?').map(|(_, query)| query);
+    let location = headers
+        .get(header::LOCATION)
+        .and_then(|location| location.to_str().ok())
+        .zip(query)
+        .and_then(|(location, query)| format!("{location}?{query}").parse().ok());
+    if let Some(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
 }
 
 /// The chunks of a file.

@@ -38,77 +38,167 @@ impl Script {
             return bytes.to_vec();
         };
         held.extend_from_slice(bytes);
-        match prologue(&held) {
-            Prologue::Unsure if held.len() < HELD => {
+        match self.place(&held) {
+            None if held.len() < HELD => {
                 self.held = Some(held);
                 Vec::new()
             }
-            Prologue::Strict if self.kind == Loader::Worker => {
-                self.with_line(&held, "\"use strict\";")
-            }
-            _ => self.with_line(&held, ""),
+            place => self.with_line(&held, place.unwrap_or_default()),
         }
     }
 
     /// The last bytes.
     pub fn end(mut self) -> Vec<u8> {
-        match self.held.take() {
-            Some(held) => self.with_line(&held, ""),
-            None => Vec::new(),
+        let Some(mut held) = self.held.take() else {
+            return Vec::new();
+        };
+        // A statement that ends with the script ends as one that ends with its line.
+        let length = held.len();
+        held.extend_from_slice(b"\n;");
+        let place = self.place(&held).unwrap_or_default();
+        if place.at <= length {
+            held.truncate(length);
+        }
+        self.with_line(&held, place)
+    }
+
+    /// Where the line goes; none if more has to come to tell.
+    fn place(&self, script: &[u8]) -> Option<Place> {
+        if MARK.starts_with(script) && script.len() < MARK.len() {
+            return None;
+        }
+        let mark = if script.starts_with(MARK) {
+            MARK.len()
+        } else {
+            0
+        };
+        let rest = &script[mark..];
+        let at = match rest {
+            [] | [b'#'] => return None,
+            // ECMA-262 section 12.5: only the first line can be a comment of this kind, and it must stay the first one.
+            [b'#', b'!', ..] => mark + rest.iter().position(|byte| is_line_end(*byte))? + 1,
+            _ => mark,
+        };
+        let is_strict = self.kind == Loader::Worker && is_strict(&script[at..])?;
+        Some(Place { at, is_strict })
+    }
+
+    /// The line shares a line of the script, so that no other line gets a new number. A byte order mark stays first.
+    fn with_line(&self, script: &[u8], place: Place) -> Vec<u8> {
+        let (before, behind) = script.split_at(place.at);
+        let directive = if place.is_strict {
+            "\"use strict\";"
+        } else {
+            ""
+        };
+        [before, directive.as_bytes(), self.line.as_bytes(), behind].concat()
+    }
+}
+
+/// Where the line goes, and whether it has to begin the directive prologue.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    at: usize,
+    is_strict: bool,
+}
+
+/// Whether a script begins with the directive `'use strict'`, alone or among others (ECMA-262 section 11.2.1); none if more
+/// has to come to tell.
+fn is_strict(script: &[u8]) -> Option<bool> {
+    let mut rest = script;
+    loop {
+        (rest, _) = skip_space(rest)?;
+        let [quote @ (b'\'' | b'"'), text @ ..] = rest else {
+            return (!rest.is_empty()).then_some(false);
+        };
+        let Literal::Ends(length) = literal(text, *quote)? else {
+            return Some(false);
+        };
+        let (text, behind) = (&text[..length], &text[length + 1..]);
+        let (next, has_line_end) = skip_space(behind)?;
+        rest = match next {
+            [] => return None,
+            [b';', next @ ..] => next,
+            _ if has_line_end && !goes_on(next)? => next,
+            // It is part of an expression.
+            _ => return Some(false),
+        };
+        if text == b"use strict" {
+            return Some(true);
         }
     }
-
-    /// The line shares the first line of the script, so that no other line gets a new number. A byte order mark stays first.
-    fn with_line(&self, script: &[u8], directive: &str) -> Vec<u8> {
-        let (mark, rest) = match script.strip_prefix(MARK) {
-            Some(rest) => (MARK, rest),
-            None => (&b""[..], script),
-        };
-        [mark, directive.as_bytes(), self.line.as_bytes(), rest].concat()
-    }
 }
 
-enum Prologue {
-    /// Only white space and comments so far.
-    Unsure,
-    Strict,
-    Sloppy,
+enum Literal {
+    /// Its closing quote stands here.
+    Ends(usize),
+    /// It does not end in its line.
+    Broken,
 }
 
-/// Whether a script begins with the directive `'use strict'`, behind white space and comments (ECMA-262 section 11.2.1).
-fn prologue(script: &[u8]) -> Prologue {
-    if MARK.starts_with(script) {
-        return Prologue::Unsure;
+fn literal(text: &[u8], quote: u8) -> Option<Literal> {
+    let mut is_escaped = false;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            byte if *byte == quote => return Some(Literal::Ends(at)),
+            byte if is_line_end(*byte) => return Some(Literal::Broken),
+            _ => {}
+        }
     }
-    let mut rest = script.strip_prefix(MARK).unwrap_or(script);
+    None
+}
+
+/// What follows white space and comments, and whether a line ended in them; none if a comment goes on.
+fn skip_space(script: &[u8]) -> Option<(&[u8], bool)> {
+    let mut rest = script;
     loop {
         rest = rest.trim_ascii_start();
-        let end = if rest.starts_with(b"//") {
-            rest.iter().position(|byte| *byte == b'\n').map(|at| at + 1)
-        } else if rest.starts_with(b"/*") {
-            let end = rest[2..].windows(2).position(|pair| pair == b"*/");
-            end.map(|at| at + 4)
-        } else {
-            break;
+        let end = match rest {
+            [b'/'] => return None,
+            [b'/', b'/', text @ ..] => text.iter().position(|byte| is_line_end(*byte))? + 2,
+            [b'/', b'*', text @ ..] => text.windows(2).position(|pair| pair == b"*/")? + 4,
+            _ => break,
         };
-        match end {
-            Some(end) => rest = &rest[end..],
-            None => return Prologue::Unsure,
-        }
+        rest = &rest[end..];
     }
-    for directive in [&b"'use strict'"[..], b"\"use strict\""] {
-        if rest.starts_with(directive) {
-            return Prologue::Strict;
-        }
-        if directive.starts_with(rest) {
-            return Prologue::Unsure;
-        }
-    }
-    if rest == b"/" {
-        return Prologue::Unsure;
-    }
-    Prologue::Sloppy
+    let skipped = &script[..script.len() - rest.len()];
+    Some((rest, skipped.iter().any(|byte| is_line_end(*byte))))
 }
+
+/// Whether the expression of the line before goes on here, so that no semicolon is put between (ECMA-262 section 12.10).
+fn goes_on(script: &[u8]) -> Option<bool> {
+    Some(match script {
+        [b'+' | b'-' | b'!'] => return None,
+        [b'+', b'+', ..] | [b'-', b'-', ..] => false,
+        [b'!', next, ..] => *next == b'=',
+        [first, ..] if OPERATORS.contains(first) => true,
+        _ => {
+            for word in [&b"in"[..], b"instanceof"] {
+                if word.starts_with(script) {
+                    return None;
+                }
+                let behind = script.strip_prefix(word).and_then(<[u8]>::first);
+                if behind.is_some_and(|byte| !is_of_name(*byte)) {
+                    return Some(true);
+                }
+            }
+            false
+        }
+    })
+}
+
+fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'\\') || !byte.is_ascii()
+}
+
+/// What continues an expression.
+const OPERATORS: &[u8] = b".,([`+-*/%&|^<>=?";
 
 /// Bytes that are held to see whether a script is strict: a licence in front of it may be long.
 const HELD: usize = 16 * 1024;
@@ -140,6 +230,31 @@ mod tests {
             ),
             ("\"use strict\"\na", "\"use strict\";@\"use strict\"\na"),
             ("'use strong'", "@'use strong'"),
+            (
+                "\"use client\"; 'use strict'; a",
+                "\"use strict\";@\"use client\"; 'use strict'; a",
+            ),
+            (
+                "'a\\'b' // c\n'use strict'\nin_a",
+                "\"use strict\";@'a\\'b' // c\n'use strict'\nin_a",
+            ),
+            ("'use strict'\n++a", "\"use strict\";@'use strict'\n++a"),
+            ("'use strict'\n!a", "\"use strict\";@'use strict'\n!a"),
+            ("'use strict'\ni", "\"use strict\";@'use strict'\ni"),
+            ("'use strict'.length", "@'use strict'.length"),
+            ("'use strict'\n/* c */ in a", "@'use strict'\n/* c */ in a"),
+            ("'use strict'\n!= a", "@'use strict'\n!= a"),
+            ("'use strict' + a", "@'use strict' + a"),
+            ("'use\\x20strict'; a", "@'use\\x20strict'; a"),
+            ("'use strict\n", "@'use strict\n"),
+            ("#!/bin/x\nlet a", "#!/bin/x\n@let a"),
+            (
+                "\u{feff}#!x\r'use strict';a",
+                "\u{feff}#!x\r\"use strict\";@'use strict';a",
+            ),
+            ("#!/bin/x", "#!/bin/x\n@;"),
+            ("#", "@#"),
+            ("\u{feff}", "\u{feff}@"),
             ("\u{feff}let a", "\u{feff}@let a"),
             ("/* unfinished", "@/* unfinished"),
             ("/re/.test(a)", "@/re/.test(a)"),

@@ -87,11 +87,11 @@ pub enum Task {
 impl Task {
     /// What may be done to the answer to this request.
     pub fn of(application: &Application, method: &Method, path: &str, headers: &HeaderMap) -> Self {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return Self::Pass;
-        }
         if application.is_skipped(path) {
             return Self::Skip;
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Self::of_form(headers);
         }
         if Application::is_listed(&application.modules, path) {
             return Self::Script(Loader::Module);
@@ -99,25 +99,29 @@ impl Task {
         if Application::is_listed(&application.workers, path) {
             return Self::Script(Loader::Worker);
         }
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        match text("sec-fetch-dest") {
-            Some(kind) => {
-                let is_document = DOCUMENTS.contains(&kind);
-                if is_document {
-                    Self::Page {
-                        is_document,
-                        is_sure: true,
-                    }
-                } else {
-                    Self::NoDocument
-                }
-            }
-            None if text("x-requested-with").is_some() => Self::NoDocument,
-            // A browser does not tell over plain HTTP.
-            None => Self::Page {
-                is_document: false,
-                is_sure: text("accept").is_some_and(|accept| accept.contains("text/html")),
+        match Asks::read(headers) {
+            Asks::Document => Self::Page {
+                is_document: true,
+                is_sure: true,
             },
+            Asks::Other => Self::NoDocument,
+            Asks::Unknown { names_html } => Self::Page {
+                is_document: false,
+                is_sure: names_html,
+            },
+        }
+    }
+
+    /// A form is answered with a page, often enough; no cache has it, so that its conditions are none of the gateway's.
+    fn of_form(headers: &HeaderMap) -> Self {
+        let is_document = match Asks::read(headers) {
+            Asks::Document => true,
+            Asks::Unknown { names_html: true } => false,
+            Asks::Other | Asks::Unknown { .. } => return Self::Pass,
+        };
+        Self::Page {
+            is_document,
+            is_sure: false,
         }
     }
 
@@ -128,6 +132,30 @@ impl Task {
 
     fn may_rewrite(self) -> bool {
         matches!(self, Self::Page { .. } | Self::Script(_))
+    }
+}
+
+/// What a browser says of the use it has for the answer.
+enum Asks {
+    /// It is to be a page.
+    Document,
+    /// It is for a script of a page, or a part of it.
+    Other,
+    /// A browser does not tell over plain HTTP.
+    Unknown { names_html: bool },
+}
+
+impl Asks {
+    fn read(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        match text("sec-fetch-dest") {
+            Some(kind) if DOCUMENTS.contains(&kind) => Self::Document,
+            Some(_) => Self::Other,
+            None if text("x-requested-with").is_some() => Self::Other,
+            None => Self::Unknown {
+                names_html: text("accept").is_some_and(|accept| accept.contains("text/html")),
+            },
+        }
     }
 }
 
@@ -190,12 +218,16 @@ pub fn head(
         (!values.is_empty()).then(|| values.join(", "))
     };
     let none_match = text(header::IF_NONE_MATCH);
-    let is_marked = none_match.as_deref().is_some_and(validators::is_marked);
+    let is_marked = task.may_rewrite() && none_match.as_deref().is_some_and(validators::is_marked);
     let condition = validators::condition(
         none_match.as_deref(),
         text(header::IF_MODIFIED_SINCE).as_deref(),
         mark,
-        task.is_sure(),
+        match task {
+            _ if !task.may_rewrite() => validators::Wanted::Origins,
+            _ if task.is_sure() => validators::Wanted::Rewritten,
+            _ => validators::Wanted::Either,
+        },
     );
     // A part of the origin's page does not fit to a page that was rewritten.
     let has_marked_range =
@@ -327,17 +359,30 @@ const DOCUMENTS: [&str; 7] = [
     "nested-document",
 ];
 
-const CLAIMS: [&str; 11] = [
+const CLAIMS: [&str; 24] = [
     "forwarded",
+    "client-ip",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-remote-ip",
+    "x-remote-addr",
+    "x-originating-ip",
+    "x-original-forwarded-for",
     "true-client-ip",
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fastly-client-ip",
+    "x-azure-clientip",
+    "x-appengine-user-ip",
+    "x-envoy-external-address",
     "x-original-url",
     "x-rewrite-url",
     "x-original-host",
+    "x-host",
+    "x-http-host-override",
     "x-url-scheme",
+    "x-scheme",
     "proxy",
 ];
 

@@ -87,8 +87,13 @@ pub fn plan(
     mark: &str,
 ) -> Plan {
     if status == StatusCode::NOT_MODIFIED {
+        let is_varied = headers.contains_key(header::VARY);
         if request.is_marked {
             confirm(headers, request, script, mark);
+        }
+        // A cache takes this line for the one that it has (RFC 9111 section 3.2).
+        if request.is_marked || (task == Task::NoDocument && is_varied) {
+            headers.append(header::VARY, HeaderValue::from_static(DECIDING));
         }
         return Plan::Pass(None);
     }
@@ -270,7 +275,11 @@ const OF_THE_BYTES: &[&str] = &[
 ];
 
 /// Encodings in which ASCII is something else (Encoding section 4.2: their labels begin so).
-const OTHER_CHARSETS: [&str; 8] = [
+const OTHER_CHARSETS: [&str; 12] = [
+    "csiso2022",
+    "csunicode",
+    "hz-gb-2312",
+    "replacement",
     "utf-16",
     "utf16",
     "utf-32",

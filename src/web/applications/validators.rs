@@ -4,6 +4,8 @@
 //! The gateway keeps nothing: the browser's tag holds the origin's validator and a mark for what was done to it, and a
 //! conditional request is turned back into the origin's terms. A tag of another mark is not asked for.
 
+use httpdate::HttpDate;
+
 /// What the origin told with an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
@@ -28,16 +30,28 @@ impl Origins {
                     Self::Strong(own)
                 })
             }
-            None => last_modified.map(|date| Self::Date(date.trim().to_owned())),
+            None => last_modified.and_then(|date| Self::dated(date.trim())),
         }
+    }
+
+    /// A date, if it is one (RFC 9110 section 5.6.7).
+    fn dated(date: &str) -> Option<Self> {
+        date.parse::<HttpDate>()
+            .is_ok()
+            .then(|| Self::Date(date.to_owned()))
     }
 
     /// The entity tag of the rewritten answer. Weak: the origin did not vouch for these bytes.
     pub fn marked(&self, mark: &str) -> String {
+        let dashed;
         let (kind, opaque) = match self {
             Self::Strong(opaque) => ('s', opaque),
             Self::Weak(opaque) => ('w', opaque),
-            Self::Date(date) => ('d', date),
+            // A date has spaces, which a tag has not, and a comma, at which some readers of lists split.
+            Self::Date(date) => {
+                dashed = date.replace(' ', "_").replace(',', ".");
+                ('d', &dashed)
+            }
         };
         format!("W/\"{opaque};smeuse.{kind}.{mark}\"")
     }
@@ -52,7 +66,7 @@ impl Origins {
             _ if own != mark => None,
             "s" => Some(Self::Strong(opaque)),
             "w" => Some(Self::Weak(opaque)),
-            "d" => Some(Self::Date(opaque)),
+            "d" => Self::dated(&opaque.replace('_', " ").replace('.', ",")),
             _ => None,
         }
     }
@@ -67,32 +81,46 @@ pub struct Condition {
     pub modified_since: Option<String>,
 }
 
+/// Which answers are worth a confirmation: a browser that has another one gets it anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The origin's own: a rewritten one is not what the browser should keep.
+    Origins,
+    /// A rewritten one, not the origin's own.
+    Rewritten,
+    /// Either: what is not ours passes.
+    Either,
+}
+
 /// Turns the conditions of a request back into the origin's terms.
-///
-/// `rewritable`: whether the answer may be one that is rewritten. Only a tag of ours counts then, for an unchanged page
-/// of the origin's is not what the browser should keep; otherwise tags that are not ours pass.
 pub fn condition(
     none_match: Option<&str>,
     modified_since: Option<&str>,
     mark: &str,
-    rewritable: bool,
+    wanted: Wanted,
 ) -> Condition {
+    let only_ours = wanted == Wanted::Rewritten;
     let Some(none_match) = none_match else {
         return Condition {
             none_match: None,
-            modified_since: modified_since.filter(|_| !rewritable).map(str::to_owned),
+            modified_since: modified_since.filter(|_| !only_ours).map(str::to_owned),
         };
     };
     let mut tags = Vec::new();
     let mut date = None;
     for tag in split_tags(none_match) {
-        let is_marked = opaque(tag).is_some_and(|(_, text)| text.contains(";smeuse."));
-        match Origins::unmarked(tag, mark) {
+        if !is_marked(tag) {
+            if !only_ours {
+                tags.push(tag.to_owned());
+            }
+            continue;
+        }
+        let ours = Origins::unmarked(tag, mark).filter(|_| wanted != Wanted::Origins);
+        match ours {
             Some(Origins::Strong(opaque)) => tags.push(format!("\"{opaque}\"")),
             Some(Origins::Weak(opaque)) => tags.push(format!("W/\"{opaque}\"")),
             Some(Origins::Date(own)) => date = Some(own),
-            None if is_marked || rewritable => {}
-            None => tags.push(tag.to_owned()),
+            None => {}
         }
     }
     if tags.is_empty() {
@@ -151,16 +179,24 @@ mod tests {
         ] {
             let kept = Origins::read(etag, date).unwrap().marked("m1");
             assert!(kept.starts_with("W/\"") && is_marked(&kept), "{kept}");
-            for rewritable in [true, false] {
-                let asked = condition(Some(&kept), Some(DATE), "m1", rewritable);
+            assert!(!kept.contains(' '), "{kept}");
+            for wanted in [Wanted::Rewritten, Wanted::Either] {
+                let asked = condition(Some(&kept), Some(DATE), "m1", wanted);
                 assert_eq!(asked.none_match.as_deref(), none_match);
                 assert_eq!(asked.modified_since.as_deref(), since);
             }
-            // The library is another one now.
-            let asked = condition(Some(&kept), Some(DATE), "m2", true);
+            // The library is another one now, or there is to be none.
+            let asked = condition(Some(&kept), Some(DATE), "m2", Wanted::Rewritten);
+            assert_eq!(asked, Condition::default());
+            let asked = condition(Some(&kept), Some(DATE), "m1", Wanted::Origins);
             assert_eq!(asked, Condition::default());
         }
         assert_eq!(Origins::read(Some("no quotes"), None), None);
+        assert_eq!(Origins::read(None, Some("yesterday")), None);
+        for invented in ["W/\"x;smeuse.d.m1\"", "W/\"Wed._25_Nov_2026;smeuse.d.m1\""] {
+            let asked = condition(Some(invented), None, "m1", Wanted::Either);
+            assert_eq!(asked, Condition::default());
+        }
         assert_eq!(Origins::read(None, None), None);
     }
 
@@ -168,24 +204,39 @@ mod tests {
     fn tags_that_are_not_ours_count_only_where_nothing_is_rewritten() {
         let list = "\"raw\", W/\"x;smeuse.s.m1\", \"y;smeuse.s.m0\"";
         assert_eq!(
-            condition(Some(list), None, "m1", false).none_match.unwrap(),
+            condition(Some(list), None, "m1", Wanted::Either)
+                .none_match
+                .unwrap(),
             "\"raw\", \"x\""
         );
         assert_eq!(
-            condition(Some(list), None, "m1", true).none_match.unwrap(),
+            condition(Some(list), None, "m1", Wanted::Rewritten)
+                .none_match
+                .unwrap(),
             "\"x\""
         );
         assert_eq!(
-            condition(Some("*"), None, "m1", false).none_match.unwrap(),
+            condition(Some(list), None, "m1", Wanted::Origins)
+                .none_match
+                .unwrap(),
+            "\"raw\""
+        );
+        assert_eq!(
+            condition(Some("*"), None, "m1", Wanted::Either)
+                .none_match
+                .unwrap(),
             "*"
         );
-        assert_eq!(condition(Some("*"), None, "m1", true), Condition::default());
         assert_eq!(
-            condition(None, Some(DATE), "m1", true),
+            condition(Some("*"), None, "m1", Wanted::Rewritten),
             Condition::default()
         );
         assert_eq!(
-            condition(None, Some(DATE), "m1", false)
+            condition(None, Some(DATE), "m1", Wanted::Rewritten),
+            Condition::default()
+        );
+        assert_eq!(
+            condition(None, Some(DATE), "m1", Wanted::Either)
                 .modified_since
                 .unwrap(),
             DATE

@@ -77,6 +77,35 @@ fn a_page_that_has_not_changed_is_confirmed() {
     }
 }
 
+/// A page that opts out is had anew by browsers that have it with the script, and so is what a script fetches.
+#[test]
+fn what_is_to_be_the_origins_is_not_confirmed_with_ours() {
+    for etag in ["\"abc\"", ""] {
+        let origin = origin(etag);
+        let rewriting = Gateway::start(&configuration(&origin, ""));
+        let first = get(rewriting.public(), "/", "Sec-Fetch-Dest: document\r\n");
+        let tag = first.header("etag").expect("a tag").to_owned();
+        let condition = format!("If-None-Match: {tag}\r\nIf-Modified-Since: {DATE}\r\n");
+        let fetched = get(
+            rewriting.public(),
+            "/",
+            &format!("Sec-Fetch-Dest: empty\r\n{condition}"),
+        );
+        assert_eq!(
+            (fetched.status, fetched.text().contains("smeuse")),
+            (200, false)
+        );
+        drop(rewriting);
+        for opting_out in ["skip = [\"/\"]", "rewrite = false"] {
+            let gateway = Gateway::start(&configuration(&origin, opting_out));
+            let lines = format!("Sec-Fetch-Dest: document\r\n{condition}");
+            let again = get(gateway.public(), "/", &lines);
+            assert_eq!(again.status, 200, "{opting_out} {etag}");
+            assert!(!again.text().contains("smeuse"), "{}", again.text());
+        }
+    }
+}
+
 #[test]
 fn a_part_of_a_rewritten_page_is_the_whole_page() {
     let origin = Origin::answering(|request| {

@@ -8,6 +8,7 @@ use sha2::Digest;
 use sha2::Sha384;
 
 use super::origin::configuration;
+use super::origin::exchange;
 use super::origin::get;
 use super::origin::ok;
 use super::origin::page;
@@ -53,6 +54,34 @@ fn a_page_gets_the_script() {
         );
     }
     assert_eq!(outcome(&gateway, "inserted"), 4.0);
+}
+
+/// The page behind a login form is the answer to a POST.
+#[test]
+fn the_answer_to_a_form_is_a_page_too() {
+    let origin = Origin::answering(|_| page("", PAGE));
+    let gateway = Gateway::start(&configuration(&origin, ""));
+    let post = |lines: &str| {
+        exchange(
+            gateway.public(),
+            format!(
+                "POST /login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n{lines}\r\na=b"
+            ),
+        )
+    };
+    let with = PAGE.replace("<head>", &format!("<head>{}", tag(&gateway, "")));
+    for (lines, expected) in [
+        (DOCUMENT, with.as_str()),
+        ("Accept: text/html,*/*;q=0.8\r\n", &with),
+        ("Accept: */*\r\n", PAGE),
+        ("Sec-Fetch-Dest: empty\r\nAccept: text/html\r\n", PAGE),
+    ] {
+        assert_eq!(post(lines).text(), expected, "{lines}");
+    }
+    assert!(origin
+        .requests()
+        .iter()
+        .all(|request| request.body == b"a=b"));
 }
 
 /// HEAD of a page: the head that GET would have.

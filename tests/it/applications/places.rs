@@ -7,6 +7,7 @@ use super::origin::exchange;
 use super::origin::get;
 use super::origin::ok;
 use super::origin::Origin;
+use super::origin::Raw;
 use crate::harness::configuration;
 use crate::harness::gateway::Gateway;
 
@@ -92,6 +93,7 @@ fn a_folder_is_an_application() {
     )
     .expect("a page");
     fs::write(folder.join("a.txt"), "0123456789").expect("a file");
+    fs::create_dir_all(folder.join("sub")).expect("a folder in it");
     let text = format!(
         "[[web.applications]]\nname = \"files\"\npath = \"/files\"\nfolder = {folder:?}\n{}",
         configuration::echo()
@@ -112,6 +114,22 @@ fn a_folder_is_an_application() {
         &format!("Sec-Fetch-Dest: document\r\nIf-None-Match: {tag}\r\n"),
     );
     assert_eq!((again.status, again.header("etag")), (304, Some(tag)));
+    // A cache must not give to a tab what a script has fetched.
+    let fetched = get(gateway.public(), "/files/", "Sec-Fetch-Dest: empty\r\n");
+    assert_eq!(fetched.text(), "<!doctype html><head></head><p>x");
+    assert_eq!(
+        fetched.header("vary"),
+        Some("Sec-Fetch-Dest, X-Requested-With")
+    );
+    // Links of the page are relative to the folder, and to no other host.
+    for (path, location) in [
+        ("/files", Some("/files/")),
+        ("/files/sub?a=b", Some("/files/sub/?a=b")),
+        ("//files", None),
+    ] {
+        let answer = get(gateway.public(), path, "");
+        assert_eq!(answer.header("location"), location, "{path}");
+    }
     let part = get(gateway.public(), "/files/a.txt", "Range: bytes=2-4\r\n");
     assert_eq!((part.status, part.text().as_str()), (206, "234"));
     assert_eq!(get(gateway.public(), "/files/none", "").status, 404);
@@ -119,7 +137,38 @@ fn a_folder_is_an_application() {
     assert_eq!(get(gateway.public(), "/elsewhere", "").status, 404);
     gateway.wait_metric(
         "smeuse_application_requests_total{application=\"files\",status_class=\"2xx\"}",
-        2.0,
+        3.0,
+    );
+    fs::remove_dir_all(&folder).expect("the folder goes");
+}
+
+/// A file is under way until the browser has it.
+#[test]
+fn files_under_way_are_bounded() {
+    let folder =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("large-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let large = vec![b'x'; 16 << 20];
+    fs::write(folder.join("large"), &large).expect("a file");
+    let text = format!(
+        "[[web.applications]]\nname = \"files\"\nfolder = {folder:?}\nrequests = 1\n{}",
+        configuration::echo()
+    );
+    let gateway = Gateway::start(&text);
+    let mut slow = Raw::connect(gateway.public());
+    slow.send("GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(slow.head().expect("a head").0, 200);
+    let answer = get(gateway.public(), "/large", "");
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().starts_with("application_busy: "));
+    assert_eq!(slow.rest(), large);
+    gateway.wait_metric(
+        "smeuse_application_requests_in_flight{application=\"files\"}",
+        0.0,
+    );
+    gateway.wait_metric(
+        "smeuse_application_bytes_total{application=\"files\",direction=\"to_client\"}",
+        large.len() as f64,
     );
     fs::remove_dir_all(&folder).expect("the folder goes");
 }

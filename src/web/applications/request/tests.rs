@@ -60,6 +60,8 @@ fn a_client_cannot_say_who_it_is() {
         ("x-real-ip", "203.0.113.1"),
         ("proxy", "http://evil"),
         ("x-original-url", "/admin"),
+        ("client-ip", "10.0.0.1"),
+        ("X_Http_Host_Override", "evil.example"),
     ];
     let made = made(&claims, Task::Pass, false).unwrap();
     assert_eq!(
@@ -75,6 +77,8 @@ fn a_client_cannot_say_who_it_is() {
         "x-real-ip",
         "proxy",
         "x-original-url",
+        "client-ip",
+        "x_http_host_override",
     ] {
         assert_eq!(text(&made, gone), None, "{gone}");
     }
@@ -148,6 +152,14 @@ fn conditions_are_turned_back() {
     assert_eq!(text(&head, "if-none-match"), Some("\"abc\""));
     let head = made(&[("if-modified-since", "x")], Task::Pass, false).unwrap();
     assert_eq!(text(&head, "if-modified-since"), Some("x"));
+    // Who has a rewritten page and is to have it no longer gets it anew.
+    for task in [Task::Pass, Task::Skip, Task::NoDocument] {
+        let lines = [("if-none-match", ours), ("if-modified-since", "x")];
+        let head = made(&lines, task, false).unwrap();
+        assert_eq!(text(&head, "if-none-match"), None);
+        assert_eq!(text(&head, "if-modified-since"), None);
+        assert!(!head.is_marked);
+    }
 }
 
 #[test]
@@ -214,10 +226,31 @@ fn what_may_be_rewritten() {
         of(Method::GET, "/", &[("sec-fetch-dest", "empty")]),
         Task::NoDocument
     );
+    // What a form is answered with is a page of its own.
     assert_eq!(
         of(Method::POST, "/", &[("sec-fetch-dest", "document")]),
-        Task::Pass
+        Task::Page {
+            is_document: true,
+            is_sure: false
+        }
     );
+    assert_eq!(
+        of(Method::POST, "/", &[("accept", "text/html,*/*;q=0.8")]),
+        maybe
+    );
+    for lines in [
+        &[("sec-fetch-dest", "empty"), ("accept", "text/html")][..],
+        &[("x-requested-with", "x"), ("accept", "text/html")],
+        &[("accept", "*/*")],
+        &[],
+    ] {
+        assert_eq!(of(Method::POST, "/", lines), Task::Pass);
+    }
+    assert_eq!(
+        of(Method::POST, "/plain", &[("sec-fetch-dest", "document")]),
+        Task::Skip
+    );
+    assert_eq!(of(Method::PUT, "/m.js", &[]), Task::Pass);
     assert_eq!(of(Method::GET, "/", &[]), maybe);
     assert_eq!(of(Method::GET, "/", &[("accept", "*/*")]), maybe);
     assert_eq!(

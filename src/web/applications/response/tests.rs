@@ -131,6 +131,21 @@ fn what_is_left_alone_keeps_every_line() {
         ),
         (
             200,
+            &[("content-type", "text/html; charset=csUnicode")],
+            DOCUMENT,
+            Some("charset"),
+        ),
+        (
+            200,
+            &[
+                ("content-type", "text/html"),
+                ("content-encoding", "deflate"),
+            ],
+            DOCUMENT,
+            Some("coding"),
+        ),
+        (
+            200,
             &[("content-type", "text/html"), ("content-encoding", "dcb")],
             DOCUMENT,
             Some("coding"),
@@ -206,6 +221,14 @@ fn a_cache_does_not_give_a_fetched_page_to_a_tab() {
     let mut map = headers(&[("content-type", "image/png")]);
     planned(200, &mut map, Task::NoDocument, &request(false, None));
     assert!(!map.contains_key("vary"));
+    // A confirmation that has such a line replaces the one that was given.
+    let mut map = headers(&[("vary", "Cookie")]);
+    planned(304, &mut map, Task::NoDocument, &request(false, None));
+    let vary: Vec<_> = map.get_all("vary").iter().collect();
+    assert_eq!(vary, ["Cookie", "Sec-Fetch-Dest, X-Requested-With"]);
+    let mut map = headers(&[]);
+    planned(304, &mut map, Task::NoDocument, &request(false, None));
+    assert!(map.is_empty());
 }
 
 #[test]
@@ -259,9 +282,14 @@ fn a_confirmation_is_about_what_the_browser_has() {
     );
     assert_eq!(map["etag"], "W/\"abc;smeuse.s.m1\"");
     assert_eq!(map["content-security-policy"], "script-src 'sha384-lib'");
+    assert_eq!(map["vary"], "Sec-Fetch-Dest, X-Requested-With");
     let mut map = headers(&[]);
-    planned(304, &mut map, DOCUMENT, &request(true, Some("date")));
-    assert_eq!(map["etag"], "W/\"date;smeuse.d.m1\"");
+    let date = "Thu, 01 Jan 1970 00:01:40 GMT";
+    planned(304, &mut map, DOCUMENT, &request(true, Some(date)));
+    assert_eq!(
+        map["etag"],
+        "W/\"Thu._01_Jan_1970_00:01:40_GMT;smeuse.d.m1\""
+    );
     let mut map = headers(&lines);
     planned(304, &mut map, DOCUMENT, &request(false, None));
     assert_eq!(map, headers(&lines));
