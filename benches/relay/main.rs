@@ -12,6 +12,7 @@ mod floor;
 mod lane;
 mod load;
 mod memory;
+mod pages;
 mod process;
 mod report;
 mod shared;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["sink"] => sink::run(),
+        ["origin"] => pages::origin(),
         ["floor", upstream] => lane::resolve(upstream).and_then(floor::run),
         // `cargo bench` says so; a test run of all targets does not, and shall not take minutes.
         [.., "--bench"] => bench(&words[..words.len() - 1]),
@@ -71,6 +73,7 @@ fn bench(words: &[&str]) -> io::Result<()> {
     if let Some(url) = &url {
         shared::to_real(url, &plan, &asked, out)?;
     }
+    pages::run(&plan, &asked, out)?;
     let [_, floor, smeuse] = &lanes;
     let (Some(floor_process), Some(smeuse_process)) = (&floor.process, &smeuse.process) else {
         return Ok(());

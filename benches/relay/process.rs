@@ -8,6 +8,7 @@ use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::net::SocketAddr;
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::Child;
 use std::process::Command;
@@ -36,6 +37,13 @@ impl Process {
     pub(crate) fn sink() -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("sink");
+        Self::start(command)
+    }
+
+    /// Starts the web server of an application.
+    pub(crate) fn origin() -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("origin");
         Self::start(command)
     }
 
@@ -74,7 +82,12 @@ impl Process {
              vhost = \"{vhost}\"\nlogin = \"service\"\nconnections = \"{connections}\"\n\
              [services.upstream.shared]\n{settings}\n"
         );
-        let name = format!("smeuse-bench-{}-{connections}.toml", std::process::id());
+        Self::configured(&configuration, connections)
+    }
+
+    /// Starts the gateway with this configuration.
+    fn configured(configuration: &str, what: &str) -> io::Result<Self> {
+        let name = format!("smeuse-bench-{}-{what}.toml", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::write(&path, configuration)?;
         let mut command = gateway();
@@ -83,6 +96,30 @@ impl Process {
         let started = Self::start(command);
         fs::remove_file(&path)?;
         started
+    }
+
+    /// Starts it in front of an application's web server.
+    pub(crate) fn gateway_before(origin: SocketAddr) -> io::Result<Self> {
+        let configuration =
+            format!("[[web.applications]]\nname = \"app\"\norigin = \"http://{origin}\"\n");
+        Self::configured(&configuration, "pages")
+    }
+
+    /// Starts a program that does not say that it listens at this address.
+    pub(crate) fn start_at(mut command: Command, address: SocketAddr) -> io::Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let pid = child.id();
+        let child = registered(child);
+        let process = Self {
+            child,
+            pid,
+            address,
+        };
+        if until(START_DEADLINE, || Ok(TcpStream::connect(address).is_ok()))? {
+            return Ok(process);
+        }
+        Err(io::Error::other(format!("{name} does not listen")))
     }
 
     /// Where it listens.
@@ -95,7 +132,11 @@ impl Process {
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let mut total = Duration::ZERO;
         for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            let text = match fs::read_to_string(task?.path().join("schedstat")) {
+                // It has ended since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                read => read?,
+            };
             let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
             total +=
                 Duration::from_nanos(nanoseconds.ok_or_else(|| io::Error::other("no schedstat"))?);
@@ -117,11 +158,7 @@ impl Process {
             .spawn()?;
         let pid = child.id();
         let stdout = child.stdout.take();
-        let child = Arc::new(Mutex::new(child));
-        CHILDREN
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .push(child.clone());
+        let child = registered(child);
         let (ready, listening) = mpsc::channel();
         // Read to the end, so that a child that logs never waits for us.
         thread::spawn(move || {
@@ -268,6 +305,16 @@ pub(crate) fn until(
         thread::sleep(Duration::from_millis(5));
     }
     Ok(true)
+}
+
+/// Among those that end with the bench.
+fn registered(child: Child) -> Arc<Mutex<Child>> {
+    let child = Arc::new(Mutex::new(child));
+    CHILDREN
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .push(child.clone());
+    child
 }
 
 fn end(child: &Mutex<Child>) {

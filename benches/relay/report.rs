@@ -1,5 +1,6 @@
 //! The figures as Markdown: medians of the rounds, side by side.
 
+pub(crate) mod pages;
 pub(crate) mod shared;
 
 use std::fs;
