@@ -2,6 +2,7 @@
 //! the end.
 
 mod private;
+mod reload;
 mod socket;
 mod watch;
 
@@ -26,7 +27,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use self::watch::WatchedFile;
+use self::reload::Reloads;
 use crate::admin;
 use crate::admin::hosts::Hosts;
 use crate::admin::keys::Keys;
@@ -348,11 +349,11 @@ fn logins(
 async fn serve(
     settings: Settings,
     parts: Parts,
-    on_reload: impl Fn() -> Result<Settings, ConfigError>,
+    on_reload: impl Fn() -> Result<Settings, ConfigError> + Send + 'static,
     file: Option<PathBuf>,
     log: logging::Handle,
 ) -> Result<(), StartError> {
-    let mut file = WatchedFile::new(file);
+    let parts = Arc::new(parts);
     let mut signals = Signals::new()?;
     let public = listen("listen.address", settings.listen.address)?;
     let private = listen("admin.address", settings.admin.address)?;
@@ -382,21 +383,11 @@ async fn serve(
         "listening"
     );
     if let Some(library) = parts.library.clone().filter(Library::has_folder) {
-        actix_rt::spawn(watch::look_at_modules(library));
+        watch::look_at_modules(library)?;
     }
-    loop {
-        tokio::select! {
-            order = signals.next() => match order {
-                Order::Reload => reload(&parts, &on_reload, &log),
-                Order::Finish => break,
-            },
-            () = file.changed() => {
-                let taken = on_reload().and_then(|settings| watch::take_over(&parts, &settings));
-                if let Err(failure) = taken {
-                    error!(detail = %failure, "the configuration file has changed and cannot be used, the old settings stay");
-                }
-            }
-        }
+    let reloads = Reloads::begin(Arc::clone(&parts), settings, on_reload, file, log)?;
+    while let Order::Reload = signals.next().await {
+        reloads.everything();
     }
     if drain(&parts, &mut signals).await {
         control.finish().await;
@@ -434,43 +425,6 @@ async fn drain(parts: &Parts, signals: &mut Signals) -> bool {
         );
     }
     finished
-}
-
-fn reload(
-    parts: &Parts,
-    on_reload: &impl Fn() -> Result<Settings, ConfigError>,
-    log: &logging::Handle,
-) {
-    let mut failures = Vec::new();
-    match on_reload() {
-        Ok(settings) => {
-            failures.extend(log.reload(&settings.log.level).err());
-            let taken = watch::take_over(parts, &settings);
-            failures.extend(taken.err().map(|error| error.to_string()));
-        }
-        Err(error) => failures.push(error.to_string()),
-    }
-    if let Some(certificates) = &parts.certificates {
-        failures.extend(certificates.reload().err());
-    }
-    for (_, upstream) in &parts.upstreams {
-        failures.extend(upstream.reload().err());
-    }
-    if let Some(upstream) = parts.control.upstream() {
-        failures.extend(upstream.reload().err());
-    }
-    for (name, login) in parts.gate.names.iter().zip(&parts.gate.logins) {
-        let failure = login.as_ref().and_then(|login| login.reload().err());
-        failures.extend(failure.map(|text| format!("services.{name}.login.{text}")));
-    }
-    parts.show_expiries();
-    failures.extend(parts.keys.reload().err());
-    for failure in &failures {
-        error!(detail = %failure, "reload failed, the old setting stays");
-    }
-    if failures.is_empty() {
-        info!("reloaded");
-    }
 }
 
 async fn watch_server(

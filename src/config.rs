@@ -29,6 +29,7 @@ mod error;
 mod file;
 mod key;
 mod named_files;
+mod restart;
 mod tree;
 
 pub use environment::variables;

@@ -441,21 +441,28 @@ async function readText(response, most) {
 var MAX_MODULE_BYTES = 1024 * 1024;
 var INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/;
 var imports = /* @__PURE__ */ new Map();
+var unfinished = /* @__PURE__ */ new Set();
 function importExtension(source, base, timeout) {
   const key = `${source.name} ${source.integrity}`;
-  if (!imports.has(key)) imports.set(key, bring(source, base, timeout).finally(() => imports.delete(key)));
+  if (!imports.has(key)) imports.set(key, bring(source, base, timeout, key).finally(() => imports.delete(key)));
   return imports.get(key);
 }
-async function bring({ name, module, integrity }, base, timeout) {
+async function bring({ name, module, integrity }, base, timeout, key) {
   if (integrity !== void 0 && deliveredAs(name) === integrity) return;
   const deadline = AbortSignal.timeout(timeout);
+  const take = ({ default: extension }) => {
+    if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`);
+    if (!deadline.aborted || deliveredAs(name) === void 0) deliver(extension, integrity);
+  };
+  const run = (address) => {
+    unfinished.add(key);
+    return before(deadline, import(address).then(take).finally(() => unfinished.delete(key)));
+  };
   try {
     if (!INTEGRITY.test(integrity ?? "")) throw new TypeError("config.json gives no integrity for it");
+    if (unfinished.has(key)) throw new Error("it was begun for an earlier WebSocket and is not there yet");
     const url2 = new URL(module, base);
-    const text = await fetchChecked(url2, integrity, deadline);
-    const { default: extension } = await before(deadline, importText(text, url2));
-    if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`);
-    deliver(extension, integrity);
+    await runText(await fetchChecked(url2, integrity, deadline), url2, run);
   } catch (error) {
     const reason = deadline.aborted ? `it was not there within ${timeout} ms` : error?.message ?? error;
     throw new Error(`the extension ${name} cannot be loaded: ${reason}`);
@@ -473,24 +480,25 @@ async function fetchChecked(url2, integrity, signal) {
   if (!response.ok) throw new Error(`status ${response.status}`);
   return readText(response, MAX_MODULE_BYTES);
 }
-async function importText(text, url2) {
-  if (globalThis.process?.versions?.node) return import(`data:text/javascript,${encodeURIComponent(text)}`);
+async function runText(text, url2, run) {
+  if (globalThis.process?.versions?.node) return run(`data:text/javascript,${encodeURIComponent(text)}`);
   const policy = watchPolicy();
-  const blob = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  let blob;
   try {
-    return await import(blob);
+    blob = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    return await run(blob);
   } catch (error) {
     if (!await policy.forbids("blob")) throw error;
   } finally {
-    URL.revokeObjectURL(blob);
+    if (blob !== void 0) URL.revokeObjectURL(blob);
     policy.stop();
   }
-  return importPath(url2);
+  return runPath(url2, run);
 }
-async function importPath({ href }) {
+async function runPath({ href }, run) {
   const policy = watchPolicy();
   try {
-    return await import(href);
+    return await run(href);
   } catch (error) {
     if (!await policy.forbids(href)) throw error;
     throw new Error(

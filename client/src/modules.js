@@ -14,6 +14,9 @@ const INTEGRITY = /^sha(?:256|384|512)-[A-Za-z0-9+/]+={0,2}$/
 /** What is being imported, so that two sockets do not run one module twice. */
 const imports = new Map()
 
+/** What was not there in time and still runs, so that no later socket runs it again. */
+const unfinished = new Set()
+
 /**
  * Sees to it that an extension is known in the version that config.json names.
  * @param {{ name: string, module: string, integrity: string }} source
@@ -24,21 +27,28 @@ const imports = new Map()
  */
 export function importExtension(source, base, timeout) {
   const key = `${source.name} ${source.integrity}`
-  if (!imports.has(key)) imports.set(key, bring(source, base, timeout).finally(() => imports.delete(key)))
+  if (!imports.has(key)) imports.set(key, bring(source, base, timeout, key).finally(() => imports.delete(key)))
   return imports.get(key)
 }
 
-async function bring({ name, module, integrity }, base, timeout) {
+async function bring({ name, module, integrity }, base, timeout, key) {
   if (integrity !== undefined && deliveredAs(name) === integrity) return
   const deadline = AbortSignal.timeout(timeout)
+  const take = ({ default: extension }) => {
+    if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`)
+    // One that comes late takes nothing from another version.
+    if (!deadline.aborted || deliveredAs(name) === undefined) deliver(extension, integrity)
+  }
+  // A module may wait for ever before it is there. If it comes late, the next socket has it.
+  const run = (address) => {
+    unfinished.add(key)
+    return before(deadline, import(address).then(take).finally(() => unfinished.delete(key)))
+  }
   try {
     if (!INTEGRITY.test(integrity ?? "")) throw new TypeError("config.json gives no integrity for it")
+    if (unfinished.has(key)) throw new Error("it was begun for an earlier WebSocket and is not there yet")
     const url = new URL(module, base)
-    const text = await fetchChecked(url, integrity, deadline)
-    // A module may wait for ever before it is there.
-    const { default: extension } = await before(deadline, importText(text, url))
-    if (extension?.name !== name) throw new TypeError(`its module is that of ${extension?.name}`)
-    deliver(extension, integrity)
+    await runText(await fetchChecked(url, integrity, deadline), url, run)
   } catch (error) {
     const reason = deadline.aborted ? `it was not there within ${timeout} ms` : (error?.message ?? error)
     throw new Error(`the extension ${name} cannot be loaded: ${reason}`)
@@ -59,26 +69,28 @@ async function fetchChecked(url, integrity, signal) {
   return readText(response, MAX_MODULE_BYTES)
 }
 
-async function importText(text, url) {
+async function runText(text, url, run) {
   // Node imports from data: only. Content security policies are more often open to blob:.
-  if (globalThis.process?.versions?.node) return import(`data:text/javascript,${encodeURIComponent(text)}`)
+  if (globalThis.process?.versions?.node) return run(`data:text/javascript,${encodeURIComponent(text)}`)
   const policy = watchPolicy()
-  const blob = URL.createObjectURL(new Blob([text], { type: "text/javascript" }))
+  let blob
   try {
-    return await import(blob)
+    // Service workers have no such function.
+    blob = URL.createObjectURL(new Blob([text], { type: "text/javascript" }))
+    return await run(blob)
   } catch (error) {
     if (!(await policy.forbids("blob"))) throw error
   } finally {
-    URL.revokeObjectURL(blob)
+    if (blob !== undefined) URL.revokeObjectURL(blob)
     policy.stop()
   }
-  return importPath(url)
+  return runPath(url, run)
 }
 
-async function importPath({ href }) {
+async function runPath({ href }, run) {
   const policy = watchPolicy()
   try {
-    return await import(href)
+    return await run(href)
   } catch (error) {
     if (!(await policy.forbids(href))) throw error
     throw new Error(

@@ -139,10 +139,13 @@ impl Keys {
             return Err(Denied::TooMany);
         }
         let is_right: bool = hash(token.as_bytes()).ct_eq(&known.token).into();
+        // Whoever knows the token comes in however many guess; a wrong one that cannot be counted is not a guess to wait for.
         if is_right {
             Ok(Pass::Token(known.generation))
-        } else {
+        } else if known.guesses.has_room_for(address) {
             Err(Denied::Wrong)
+        } else {
+            Err(Denied::TooMany)
         }
     }
 
@@ -225,6 +228,7 @@ mod tests {
 
     use super::*;
     use crate::admin::tickets::LIFE;
+    use crate::admin::tickets::MOST_GUESSERS;
 
     const TOKEN: &str = "sixteen-and-more-characters";
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -331,6 +335,26 @@ mod tests {
         assert_eq!(keys.check_token(TOKEN, other), Ok(Pass::Token(1)));
         keys.answered(ADDRESS);
         assert_eq!(keys.check_token(TOKEN, ADDRESS), Ok(Pass::Token(1)));
+    }
+
+    #[test]
+    fn however_many_guess_the_token_opens() {
+        let file = File::new("many", TOKEN);
+        let keys = file.load().unwrap();
+        let address = |number: usize| IpAddr::from(u32::try_from(number).unwrap().to_be_bytes());
+        for number in 1..=MOST_GUESSERS {
+            assert_eq!(keys.check_token("no", address(number)), Err(Denied::Wrong));
+            keys.hold_back(address(number));
+        }
+        let new = address(MOST_GUESSERS + 1);
+        assert_eq!(keys.check_token("no", new), Err(Denied::TooMany));
+        assert_eq!(keys.check_token(TOKEN, new), Ok(Pass::Token(1)));
+        // One that guesses itself still waits.
+        for _ in 0..3 {
+            assert_eq!(keys.check_token("no", address(1)), Err(Denied::Wrong));
+            keys.hold_back(address(1));
+        }
+        assert_eq!(keys.check_token(TOKEN, address(1)), Err(Denied::TooMany));
     }
 
     #[test]

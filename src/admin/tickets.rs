@@ -51,9 +51,13 @@ pub struct Guesses(HashMap<IpAddr, usize>);
 impl Guesses {
     /// Whether this address has to wait for answers before it is heard again.
     pub fn has_too_many(&self, address: IpAddr) -> bool {
-        let address = limit_key(address);
-        let of_address = self.0.get(&address).copied().unwrap_or_default();
-        of_address >= MOST_GUESSES || (of_address == 0 && self.0.len() >= MOST_GUESSERS)
+        let of_address = self.0.get(&limit_key(address)).copied();
+        of_address.unwrap_or_default() >= MOST_GUESSES
+    }
+
+    /// Whether a guess of this address can be counted: there is room for many addresses, but not for all.
+    pub fn has_room_for(&self, address: IpAddr) -> bool {
+        self.0.len() < MOST_GUESSERS || self.0.contains_key(&limit_key(address))
     }
 
     /// One answer more is held back.
@@ -83,8 +87,8 @@ const MOST_TICKETS: usize = 64;
 /// person who mistypes.
 const MOST_GUESSES: usize = 4;
 
-/// Addresses that can guess at the same time.
-const MOST_GUESSERS: usize = 64;
+/// Addresses whose guesses are counted at the same time.
+pub(super) const MOST_GUESSERS: usize = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -1,108 +1,104 @@
 //! What changes while the gateway runs, without a signal: the configuration file, and the folder of modules for pages.
 //!
-//! Both are looked at every second, by threads that carry no session. What services say of extensions is taken over from
-//! the file; everything else in it waits for SIGHUP or for a restart.
+//! Both are looked at every second, each by a thread of its own. A file system that hangs holds up that thread and
+//! nothing else, the end of the process included: the runtime would wait for threads of its own.
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use tokio::task::spawn_blocking;
-use tokio::time::sleep;
-use tracing::info;
-
-use super::Parts;
-use crate::config::ConfigError;
-use crate::config::Settings;
 use crate::web::library::Mark;
 use crate::web::Library;
 
-/// Takes over what these settings say of the services' extensions; sessions keep what they have agreed on.
+/// Looks at the folder of modules as long as the gateway runs.
 ///
 /// # Errors
 ///
-/// Why all of it stays as it was.
-pub(super) fn take_over(parts: &Parts, settings: &Settings) -> Result<(), ConfigError> {
-    let gate = &parts.gate;
-    let current = gate.services.load_full();
-    let known: Vec<&str> = gate.catalogue.names().collect();
-    let services = settings.extensions_for(&current, &known)?;
-    let services_changed = services.iter().zip(current.iter());
-    let changed: Vec<&str> = services_changed
-        .filter(|(newer, service)| newer != service)
-        .map(|(newer, _)| newer.name.as_str())
-        .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    info!(
-        services = changed.join(", "),
-        "extensions of services changed"
-    );
-    let page_only = services.iter().flat_map(|service| &service.page_only);
-    gate.catalogue
-        .declare_page_only(page_only.map(String::as_str));
-    gate.trials.expect(&services);
-    gate.services.store(Arc::new(services.clone()));
-    // Last, so that no page asks for what is not agreed to yet.
-    if let Some(library) = &parts.library {
-        library.tell_of(&services);
-    }
-    Ok(())
+/// If there can be no thread.
+pub(super) fn look_at_modules(library: Library) -> io::Result<()> {
+    every_second("modules", move || {
+        library.look(Instant::now());
+        true
+    })
 }
 
-/// Looks at the folder of modules as long as the gateway runs.
-pub(super) async fn look_at_modules(library: Library) {
-    loop {
-        sleep(LOOK).await;
-        let library = library.clone();
-        // A file system that hangs holds up one thread, and this loop.
-        if spawn_blocking(move || library.look(Instant::now()))
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
+/// Looks at the configuration file as long as the gateway runs, and says when it is another one that has stood still for
+/// a second; `changed` answers whether it wants to be told again.
+///
+/// # Errors
+///
+/// If there can be no thread.
+pub(super) fn look_at_file(
+    path: PathBuf,
+    mut changed: impl FnMut() -> bool + Send + 'static,
+) -> io::Result<()> {
+    let mut file = WatchedFile::default();
+    every_second("file", move || {
+        !file.is_changed(Mark::read(&path)) || changed()
+    })
 }
 
-/// The configuration file, as far as one can see without reading it.
-pub(super) struct WatchedFile {
-    path: Option<PathBuf>,
+/// The configuration file, as far as one can see without reading it. It may have changed since the settings were read
+/// from it, so what is there first counts as changed.
+#[derive(Default)]
+struct WatchedFile {
     taken: Option<Mark>,
     seen: Option<Mark>,
 }
 
 impl WatchedFile {
-    /// No look was taken yet. It may have changed since the settings were read from it, so it is taken over once.
-    pub(super) fn new(path: Option<PathBuf>) -> Self {
-        Self {
-            path,
-            taken: None,
-            seen: None,
+    /// Takes what another look has found.
+    fn is_changed(&mut self, mark: Option<Mark>) -> bool {
+        let is_settled = mark == self.seen;
+        self.seen.clone_from(&mark);
+        let is_changed = is_settled && mark.is_some() && mark != self.taken;
+        if is_changed {
+            self.taken = mark;
         }
+        is_changed
     }
+}
 
-    /// Waits until the file is another one, and has stood still for a second; may be dropped and called again.
-    pub(super) async fn changed(&mut self) {
-        loop {
-            let Some(path) = self.path.clone() else {
-                return std::future::pending().await;
-            };
-            sleep(LOOK).await;
-            let Ok(mark) = spawn_blocking(move || Mark::read(&path)).await else {
-                return std::future::pending().await;
-            };
-            let is_settled = mark == self.seen;
-            self.seen.clone_from(&mark);
-            if is_settled && mark.is_some() && mark != self.taken {
-                self.taken = mark;
-                return;
-            }
+/// Does something every second for as long as it says so, on a thread that nobody waits for.
+fn every_second(name: &str, mut look: impl FnMut() -> bool + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    let running = thread.spawn(move || loop {
+        thread::sleep(LOOK);
+        if !look() {
+            return;
         }
-    }
+    });
+    running.map(drop)
 }
 
 /// Between two looks. Changes are a person's doing, or a deployment's.
 const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_first_counts_as_changed_and_then_only_changes_do() {
+        let path = std::env::temp_dir().join(format!("smeuse-watch-{}", std::process::id()));
+        let look = |file: &mut WatchedFile| file.is_changed(Mark::read(Path::new(&path)));
+        let mut file = WatchedFile::default();
+        assert!(!look(&mut file));
+        fs::write(&path, "one").unwrap();
+        // It may still be being written to.
+        assert!(!look(&mut file));
+        assert!(look(&mut file));
+        assert!(!look(&mut file));
+        fs::write(&path, "another").unwrap();
+        assert!(!look(&mut file));
+        assert!(look(&mut file));
+        fs::remove_file(&path).unwrap();
+        assert!(!look(&mut file));
+        assert!(!look(&mut file));
+    }
+}

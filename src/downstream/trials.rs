@@ -1,5 +1,5 @@
-//! What tells the two sides of a trial apart: of the sessions that could have an extension on trial, those that got it
-//! and those that did not, each with how many there were, how they ended, how long they took and what they carried.
+//! What tells the two sides of a trial apart: of the sessions whose client offered an extension on trial, those that may
+//! have it and those that may not, each with how many there were, how they ended, how long they took and what they carried.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Metrics {
         let open = IntGaugeVec::new(
             Opts::new(
                 "smeuse_trial_sessions",
-                "Open sessions that could have an extension on trial, by whether they got it.",
+                "Open sessions whose client offered an extension on trial, by whether they may have it.",
             ),
             &LABELS,
         )?;
@@ -75,7 +75,7 @@ impl Metrics {
             open,
             sessions: counter(
                 "smeuse_trial_sessions_total",
-                "Sessions that could have an extension on trial, by whether they got it.",
+                "Sessions whose client offered an extension on trial, by whether they may have it.",
                 &[],
             )?,
             closed: counter(

@@ -22,7 +22,7 @@ pub struct Agreement {
     pub extensions: Vec<Agreed>,
     /// Who the client is, where the service asks.
     pub principal: Option<Principal>,
-    /// On which side of the service's trials the session is: of those whose extension it could have.
+    /// On which side of the service's trials the session is: of those whose extension the client offered.
     pub trials: Vec<Place>,
 }
 
@@ -68,10 +68,9 @@ impl Agreement {
         if let Some(name) = service.require_extensions.iter().find(|name| !has(name)) {
             return Err(Refusal::ExtensionRequired { name: name.clone() });
         }
-        trials.retain(|place| match place.group {
-            Group::With => has(&place.extension),
-            Group::Without => offers.iter().any(|offer| offer.name == place.extension),
-        });
+        // By what was offered on either side, also where the extension itself has declined: else the sides would differ
+        // by more than the trial.
+        trials.retain(|place| offers.iter().any(|offer| offer.name == place.extension));
         Ok(Self {
             subprotocol,
             extensions,

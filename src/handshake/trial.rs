@@ -62,9 +62,9 @@ pub struct Subject<'a> {
 /// The two sides of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// The extension was agreed on.
+    /// The client may have the extension that it offered.
     With,
-    /// It was offered, and withheld.
+    /// It is withheld.
     Without,
 }
 

@@ -27,6 +27,7 @@ use crate::pipeline::link::Output;
 use crate::pipeline::link::SignOfLife;
 use crate::pipeline::metrics::Direction;
 use crate::pipeline::metrics::Figures;
+use crate::pipeline::metrics::PANIC;
 
 /// One step through the pipeline: to the next link, or out of the last one to the session.
 #[derive(Debug, Message)]
@@ -247,7 +248,7 @@ impl Drop for LinkActor {
     fn drop(&mut self) {
         self.figures.session_ended();
         if self.state != State::Over {
-            self.figures.failed("panic");
+            self.figures.failed(PANIC);
             self.ask(Request::Broken);
         }
     }

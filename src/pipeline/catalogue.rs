@@ -70,6 +70,7 @@ impl Catalogue {
         for extension in extensions {
             entries.retain(|entry| entry.extension.name() != extension.name());
             let figures = Arc::new(metrics.of(extension.name()));
+            figures.expect_failures(extension.failure_reasons());
             entries.push(Entry { extension, figures });
         }
         Self {

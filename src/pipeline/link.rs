@@ -23,6 +23,11 @@ pub trait Extension: fmt::Debug + Send + Sync {
 
     /// Answers an offer of this name.
     fn decide(&self, offer: &Offer, terms: &Terms<'_>) -> Decision;
+
+    /// Every [`Failure::reason`] of its links, so that each is counted from zero and the first failures are seen to be new.
+    fn failure_reasons(&self) -> &[&'static str] {
+        &[]
+    }
 }
 
 /// What a service has to say about its extensions.
@@ -199,7 +204,7 @@ impl Activity {
 /// Why a link ends its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The metric label; of a small fixed set.
+    /// The metric label; one of [`Extension::failure_reasons`].
     pub reason: &'static str,
     /// What the client did, for the log and the Close frame, which have the extension's name in front of it.
     pub text: String,

@@ -125,7 +125,8 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The figures of one extension, all at zero from the start but for those whose labels are its own.
+    /// The figures of one extension, all at zero from the start but for those whose labels are its own; see
+    /// [`Figures::expect_failures`].
     pub fn of(&self, extension: &str) -> Figures {
         let offers = |outcome: Outcome| {
             let labels = [extension, outcome.label()];
@@ -136,6 +137,7 @@ impl Metrics {
             bytes: self.bytes.with_label_values(&[extension, direction]),
             label: direction,
         };
+        self.failures.with_label_values(&[extension, PANIC]);
         Figures {
             extension: extension.to_owned(),
             agreed: offers(Outcome::Agreed),
@@ -226,6 +228,15 @@ impl Figures {
         self.failures.with_label_values(&labels).inc();
     }
 
+    /// Shows failures of these reasons from now on, at zero where there was none. An alert that looks at growth sees the
+    /// first ones only then.
+    pub fn expect_failures(&self, reasons: &[&str]) {
+        for reason in reasons {
+            let labels = [self.extension.as_str(), reason];
+            self.failures.with_label_values(&labels);
+        }
+    }
+
     /// Counts the time from a ping to its answer.
     pub fn round_trip(&self, took: Duration) {
         self.round_trip
@@ -240,6 +251,9 @@ impl Figures {
         }
     }
 }
+
+/// The reason of a failure that is the extension's own fault.
+pub const PANIC: &str = "panic";
 
 /// The label of every name that the catalogue does not have.
 pub const OTHER: &str = "other";

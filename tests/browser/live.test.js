@@ -42,9 +42,18 @@ async function client({ username, password }, { byLibrary = false } = {}) {
   return page
 }
 
-/** The live view, once it shows something. Whatever its policy forbids fails the test. */
-async function live(gateway = site.gateway, options = {}) {
+/**
+ * The live view, once it shows something. Whatever its policy forbids fails the test.
+ * @param {{ alter?: (push: object) => object }} options `alter` changes what the gateway pushes, the rest is the context's
+ */
+async function live(gateway = site.gateway, { alter, ...options } = {}) {
   const page = await openPage(browser, "about:blank", { viewport: { width: 1280, height: 900 }, ...options })
+  if (alter) {
+    await page.routeWebSocket(/./, (socket) => {
+      const server = socket.connectToServer()
+      server.onMessage((text) => socket.send(JSON.stringify(alter(JSON.parse(text)))))
+    })
+  }
   await page.addInitScript(() =>
     addEventListener("securitypolicyviolation", (event) => console.error(`forbidden: ${event.violatedDirective} ${event.blockedURI}`)),
   )
@@ -184,6 +193,86 @@ describe("the live view", () => {
     assert.equal(await page.locator("main").getAttribute("data-state"), "stale")
     await page.context().close()
   })
+})
+
+/** Markup that runs if anybody makes elements of it. */
+const MARKUP = '<img src=x onerror="globalThis.ran = true">'
+
+describe("markup in names", () => {
+  const isText = async (page) => {
+    // One push more, in case it runs late.
+    const before = await page.locator("#build").innerText()
+    await page.waitForFunction((text) => document.querySelector("#build").innerText !== text, before, { timeout: 5_000 })
+    assert.equal(await page.evaluate(() => document.querySelectorAll("img").length), 0)
+    assert.equal(await page.evaluate(() => globalThis.ran), undefined)
+    assert.deepEqual(page.problems, [])
+  }
+
+  test("of a user is text in the row, the detail and the dialog", { timeout: 60_000 }, async () => {
+    const password = "markups-secret"
+    await broker.ctl("add_user", MARKUP, password)
+    await broker.ctl("set_permissions", MARKUP, ".*", ".*", ".*")
+    const user = await client({ username: MARKUP, password })
+    const page = await live()
+    await row(page, MARKUP).getByRole("button").click({ timeout: 10_000 })
+    await page.locator("#detail-title", { hasText: MARKUP }).waitFor({ timeout: 5_000 })
+    assert.equal(await page.locator("#detail-title").innerText(), MARKUP)
+    await fact(page, "Channels").filter({ hasText: /^1$/ }).waitFor({ timeout: 5_000 })
+    await page.getByRole("button", { name: "End session…" }).click()
+    const dialog = page.getByRole("dialog", { name: "End this session?" })
+    assert.ok((await dialog.innerText()).includes(`${MARKUP}, from 127.0.0.1`))
+    await isText(page)
+    await dialog.getByRole("button", { name: "End session" }).click()
+    await page.getByText("This session has ended.").waitFor({ timeout: 5_000 })
+    await isText(page)
+    for (const each of [page, user]) await each.context().close()
+    await site.gateway.idle()
+  })
+
+  test("is text wherever the gateway says something", { timeout: 60_000 }, async () => {
+    const user = await client(ANN, { byLibrary: true })
+    const marked = (value) => {
+      if (typeof value === "string") return /^\d*$|^[0-9a-f]{16}$/.test(value) ? value : `${MARKUP}${value}`
+      if (Array.isArray(value)) return value.map(marked)
+      return value !== null && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, marked(each)])) : value
+    }
+    // Names that are keys; those that the page looks up by stay.
+    const renamed = (table) => Object.fromEntries(Object.entries(table).map(([name, value]) => [`${MARKUP}${name}`, value]))
+    const alter = ({ now, own }) => {
+      const { brokers, extensions, services, happened } = now
+      const down = { ...marked(brokers[0]), failure: MARKUP }
+      const ended = { name: `client/${MARKUP}`, total: 3, recent: 2 }
+      const everything = { ...now, brokers: [down], extensions: renamed(extensions), services: renamed(services), happened: [...happened, ended] }
+      const { rows, ...found } = own.sessions
+      const altered = { ...own, sessions: { ...found, rows: rows.map(marked) }, detail: marked(own.detail) }
+      if (own.start) altered.start = { ...own.start, version: MARKUP, services: marked(own.start.services) }
+      return { now: everything, own: altered }
+    }
+    const page = await live(site.gateway, { alter })
+    await row(page, "ann").getByRole("button").click({ timeout: 10_000 })
+    await fact(page, "Extensions").filter({ hasText: `${MARKUP}x-kaazing-ping-pong` }).waitFor({ timeout: 10_000 })
+    for (const place of ["#alarm", "#brokers li", "#services tbody", "#extensions li", "#endings li", "#service option", "#build"]) {
+      await page.locator(place, { hasText: MARKUP }).first().waitFor({ state: "attached", timeout: 5_000 })
+    }
+    for (const name of ["Client", "Service", "State", "Broker"]) assert.ok((await fact(page, name).innerText()).startsWith(MARKUP), name)
+    await isText(page)
+    for (const each of [page, user]) await each.context().close()
+    await site.gateway.idle()
+  })
+})
+
+test("what there is no room for is counted", { timeout: 60_000 }, async () => {
+  const alter = ({ now, own }) => {
+    const sessions = { ...own.sessions, total: 5, found: 5, rows: [] }
+    return { now: { ...now, left_out: { extensions: 12, services: 1, brokers: 3 } }, own: { ...own, sessions } }
+  }
+  const page = await live(site.gateway, { alter })
+  await page.getByText("12 more are in the metrics.").waitFor({ timeout: 5_000 })
+  await page.getByText("1 more is in the metrics.").waitFor({ timeout: 5_000 })
+  await page.getByText("3 more are in the metrics.").waitFor({ timeout: 5_000 })
+  assert.equal(await page.locator("#nobody").innerText(), "There is no room for the sessions that were found.")
+  assert.deepEqual(page.problems, [])
+  await page.context().close()
 })
 
 describe("with a token", () => {

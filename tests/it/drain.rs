@@ -2,6 +2,9 @@
 //! SIGHUP reads again.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -13,6 +16,7 @@ use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
 use crate::harness::opening::Opening;
 use crate::harness::refusal::expect_refusal;
+use crate::harness::wait_for;
 use crate::harness::wait_until;
 use crate::harness::websocket::BINARY;
 use crate::harness::DEADLINE;
@@ -168,6 +172,33 @@ fn a_second_signal_ends_at_once() {
     gateway.signal("TERM");
     gateway.exit_status(Duration::from_secs(3));
 }
+
+/// A file that does not come, as on a network's file system that is away, holds up who reads it, and not the end.
+#[test]
+fn a_reload_that_hangs_does_not_keep_the_process() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("it-{}-hangs.token", std::process::id()));
+    fs::write(&file, "token-of-the-operators").expect("a token");
+    let admin = format!("[admin]\ntoken_file = {file:?}\n");
+    let mut gateway = Gateway::start(&(admin + &configuration::echo()));
+    fs::remove_file(&file).expect("the token is gone");
+    let made = Command::new("mkfifo").arg(&file).status();
+    assert!(made.expect("mkfifo can be started").success());
+    gateway.signal("HUP");
+    // Succeeds when somebody reads, who then waits for what is never written.
+    let mut writing = fs::OpenOptions::new();
+    writing.write(true).custom_flags(O_NONBLOCK);
+    let _writing = wait_for("the token to be read", DEADLINE, || {
+        writing.open(&file).ok()
+    });
+    gateway.signal("TERM");
+    assert!(gateway.exit_status(DEADLINE / 2).success());
+    assert_eq!(gateway.log_lines("reloaded").len(), 0);
+    fs::remove_file(&file).expect("the pipe is gone");
+}
+
+/// Of Linux.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// Nothing of an AMQP session is lost in a drain that it outlives: publishes and deliveries go on.
 #[test]

@@ -222,4 +222,27 @@ fn other_settings_of_a_service_wait_for_a_restart() {
     });
     assert_eq!(fallback()["paths"][0], ECHO_PATH);
     extended::open(&gateway, ECHO_PATH, "smeuse-sequence");
+    let waiting = "settings have changed that wait for a restart";
+    gateway.log_line(waiting, |line| {
+        line["keys"] == "services.echo.paths" && line["level"] == "WARN"
+    });
+    // Another change says nothing of it again, and a signal does.
+    let text = settings(&folder, "page_extensions = []").replace(ECHO_PATH, "/moved");
+    fs::write(gateway.configuration(), &text).expect("a configuration");
+    wait_until("the fallback to change", DEADLINE, || {
+        fallback()["fallback"] == "plain"
+    });
+    gateway.signal("HUP");
+    gateway.log_line("reloaded", |_| true);
+    assert_eq!(gateway.log_lines(waiting).len(), 2);
+    let renamed = text.replace("name = \"echo\"", "name = \"other\"");
+    assert_ne!(renamed, text);
+    fs::write(
+        gateway.configuration(),
+        renamed + "[drain]\ndeadline = \"31s\"\n",
+    )
+    .expect("a configuration");
+    gateway.log_line(waiting, |line| {
+        line["keys"] == "drain.deadline, services.echo, services.other"
+    });
 }

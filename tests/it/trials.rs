@@ -17,6 +17,7 @@ use crate::harness::websocket::TEXT;
 use crate::harness::DEADLINE;
 
 const SEQUENCE: &str = "smeuse-sequence";
+const IDLE_TIMEOUT: &str = "x-kaazing-idle-timeout";
 
 fn trial(percent: f64) -> String {
     format!("trials = [{{ extension = \"smeuse-sequence\", percent = {percent} }}]")
@@ -151,6 +152,25 @@ fn users_on_both_sides_are_told_apart() {
     for group in ["with", "without"] {
         let sessions = series("smeuse_trial_sessions_total", group, "");
         assert_eq!(gateway.metric(&sessions), 2.0, "{group}");
+    }
+}
+
+/// A side counts what is offered. So both have those whose offer the extension itself declines, and nothing but the trial
+/// tells them apart.
+#[test]
+fn an_offer_that_the_extension_declines_counts_on_either_side() {
+    for (percent, group) in [(100.0, "with"), (0.0, "without")] {
+        let trial = trial(percent).replace(SEQUENCE, IDLE_TIMEOUT);
+        let gateway = gateway(&format!("idle_timeout = \"0s\"\n{trial}"));
+        let mut client = extended::begin(&gateway, ECHO_PATH);
+        let offer = [("Sec-WebSocket-Extensions", IDLE_TIMEOUT)];
+        let answer = extended::ask(&mut client, &offer);
+        assert_eq!(extended::agreed(&answer), Vec::<String>::new());
+        for name in ["smeuse_trial_sessions_total", "smeuse_trial_sessions"] {
+            let series = series(name, group, "").replace(SEQUENCE, IDLE_TIMEOUT);
+            assert_eq!(gateway.metric(&series), 1.0, "{series}");
+            assert_eq!(gateway.metrics().sum(name), 1.0);
+        }
     }
 }
 

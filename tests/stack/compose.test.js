@@ -97,6 +97,11 @@ describe("docker-compose.yml", async () => {
     assert.equal(services.grafana.environment.GF_SECURITY_ADMIN_PASSWORD__FILE, `/run/secrets/${services.grafana.secrets[0].source}`)
   })
 
+  test("starts on a machine with one processor, if it is told", async () => {
+    const { services: small } = await composed({ SMEUSE_CPUS: "1" })
+    for (const name of names) assert.ok(small[name].cpus > 0 && small[name].cpus <= 1, `${name}: ${small[name].cpus}`)
+  })
+
   test("starts in order and ends in order", async () => {
     const { gateway } = services
     for (const { condition } of Object.values(gateway.depends_on)) assert.equal(condition, "service_healthy")

@@ -41,6 +41,8 @@ describe("the systemd unit", async () => {
     assert.ok(Number(one("LimitNOFILE")) > 2 * sessions + 1000)
     const { services } = await composed()
     assert.equal(parseInt(one("MemoryMax"), 10) * 2 ** 20, Number(services.gateway.mem_limit))
+    // As much memory, so as many sessions.
+    assert.equal(one("Environment"), `SMEUSE__LIMITS__SESSIONS=${services.gateway.environment.SMEUSE__LIMITS__SESSIONS}`)
     // Its figures of itself come from /proc.
     assert.equal(one("ProcSubset"), undefined)
     // What the exit codes mean: docs/operations.md.
@@ -86,6 +88,8 @@ describe("the Kubernetes example", async () => {
     for (const [key, value] of Object.entries(monitor.spec.selector.matchLabels)) assert.equal(services[1].metadata.labels[key], value)
     assert.equal(monitor.spec.endpoints[0].port, services[1].spec.ports[0].name)
     assert.ok(of("Secret").stringData[monitor.spec.endpoints[0].authorization.credentials.key])
+    // The metrics have a label of this name, which says more.
+    assert.ok(monitor.spec.endpoints[0].relabelings.some(({ action, regex }) => action === "labeldrop" && regex === "service"))
     assert.equal(monitor.spec.endpoints[0].relabelings[0].replacement, (await readYaml("config/prometheus.yml")).scrape_configs[0].job_name)
   })
 

@@ -169,6 +169,58 @@ describe("a module that", () => {
   }
 })
 
+/** From now on the page counts its object URLs, and who listens to what its policy forbids. */
+const countLeftovers = (page) =>
+  page.evaluate(() => {
+    globalThis.leftovers = { urls: 0, listeners: 0 }
+    const count = (object, name, change) => {
+      const original = object[name]
+      object[name] = function (...args) {
+        change(...args)
+        return original.apply(this, args)
+      }
+    }
+    const listens = (by) => (type) => type === "securitypolicyviolation" && (leftovers.listeners += by)
+    count(URL, "createObjectURL", () => (leftovers.urls += 1))
+    count(URL, "revokeObjectURL", () => (leftovers.urls -= 1))
+    count(globalThis, "addEventListener", listens(1))
+    count(globalThis, "removeEventListener", listens(-1))
+  })
+
+describe("of a module", () => {
+  test("that does not finish nothing is left over, and it does not run again for the next socket", { timeout: 60_000 }, async () => {
+    const waiting = `globalThis.runs = (globalThis.runs ?? 0) + 1
+await new Promise((resolve) => (globalThis.finish = resolve))
+export default { name: "acme-stamp", agree: () => undefined, toServer: (message) => message + "!" }`
+    deliver(waiting, { required: false })
+    const page = await opened()
+    await countLeftovers(page)
+    const why = "without acme-stamp: the extension acme-stamp cannot be loaded:"
+    assert.deepEqual((await roundTrip(page)).events, [`${why} it was not there within 5000 ms`, "open"])
+    assert.deepEqual(await page.evaluate(() => leftovers), { urls: 0, listeners: 0 })
+    const again = `${why} it was begun for an earlier WebSocket and is not there yet`
+    for (let time = 0; time < 2; time += 1) assert.deepEqual((await roundTrip(page)).events, [again, "open"])
+    assert.equal(await page.evaluate(() => runs), 1)
+    // It is used if it comes after all.
+    await page.evaluate(() => finish())
+    assert.deepEqual(await roundTrip(page), { events: ["open"], data: "x!" })
+    assert.equal(await page.evaluate(() => runs), 1)
+    assert.deepEqual(await page.evaluate(() => leftovers), { urls: 0, listeners: 0 })
+    await page.context().close()
+  })
+
+  test("that cannot be run for want of object URLs, as in service workers, nothing is left over", async () => {
+    deliver(marking("!"), { required: false })
+    const page = await opened()
+    await page.evaluate(() => (URL.createObjectURL = () => { throw new TypeError("no object URLs here") }))
+    await countLeftovers(page)
+    const { events } = await roundTrip(page)
+    assert.deepEqual(events, ["without acme-stamp: the extension acme-stamp cannot be loaded: no object URLs here", "open"])
+    assert.equal((await page.evaluate(() => leftovers)).listeners, 0)
+    await page.context().close()
+  })
+})
+
 describe("a module that is replaced while the page lives", () => {
   test("is used by the next connection; the one that is open keeps what it has", { timeout: 60_000 }, async () => {
     deliver(marking("1"))

@@ -30,6 +30,7 @@ use crate::admin::live::figures::SERIES;
 use crate::admin::live::history::History;
 use crate::admin::live::push;
 use crate::admin::live::push::BrokerState;
+use crate::admin::live::push::LeftOut;
 use crate::admin::live::push::Now;
 use crate::admin::live::push::Start;
 use crate::admin::live::query::FromViewer;
@@ -62,6 +63,7 @@ pub struct Hub {
     source: Source,
     keys: Arc<Keys>,
     metrics: Metrics,
+    began: Instant,
     /// Away while somebody looks.
     books: Option<Books>,
     viewers: BTreeMap<u64, Viewer>,
@@ -73,15 +75,17 @@ struct Viewer {
     socket: Weak<Socket>,
     pass: Pass,
     view: View,
-    /// The number of its last push.
+    /// The number of its last push, or of the one that is being made.
     number: u64,
-    /// Since when it has not said that it has taken it.
+    /// It has been told what the figures are called.
+    has_begun: bool,
+    /// Since when it has not said that it has taken its last push.
     waits_since: Option<Instant>,
 }
 
 /// What is remembered from second to second.
+#[derive(Default)]
 struct Books {
-    began: Instant,
     last: Option<(Instant, Figures)>,
     history: History,
     before: Before,
@@ -128,26 +132,24 @@ struct Wish {
     viewer: u64,
     view: View,
     number: u64,
+    is_first: bool,
 }
 
 impl Hub {
     /// Begins to look.
     pub fn begin(source: Source, keys: Arc<Keys>, metrics: Metrics) -> Addr<Self> {
-        let books = Books {
-            began: Instant::now(),
-            last: None,
-            history: History::default(),
-            before: Before::default(),
-            looked: None,
-        };
-        let hub = Self {
+        Self::new(source, keys, metrics).start()
+    }
+
+    fn new(source: Source, keys: Arc<Keys>, metrics: Metrics) -> Self {
+        Self {
             source,
             keys,
             metrics,
-            books: Some(books),
+            began: Instant::now(),
+            books: Some(Books::default()),
             viewers: BTreeMap::new(),
-        };
-        hub.start()
+        }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -157,42 +159,57 @@ impl Hub {
             // The last look has not come back: a machine that is too busy for it is left in peace.
             return;
         };
-        let mut wishes = Vec::new();
-        for (viewer, page) in &mut self.viewers {
-            if page.waits_since.is_none() {
-                page.waits_since = Some(now);
-                page.number += 1;
-                wishes.push(Wish {
-                    viewer: *viewer,
-                    view: page.view.clone(),
-                    number: page.number,
-                });
-            }
-        }
+        let wishes = self.wishes();
         let has_viewers = !self.viewers.is_empty();
         let (source, has_login) = (self.source.clone(), self.keys.are_asked_for());
-        let metrics = self.metrics.clone();
+        let (metrics, age) = (self.metrics.clone(), now - self.began);
         let look = actix_rt::task::spawn_blocking(move || {
-            let pushes = books.look(&source, &wishes, has_viewers, has_login);
+            let pushes = books.look(&source, &wishes, has_viewers, has_login, age);
             if has_viewers {
                 metrics.looked(now.elapsed());
             }
             (books, pushes)
         });
         let then = |looked: Result<(Books, Vec<(u64, String)>), _>, hub: &mut Self, _: &mut _| {
-            // Only where the look has panicked is there nothing: then the view stands still, and the gateway does not.
+            // Only where the look has panicked is there nothing: the next one begins afresh.
             let Ok((books, pushes)) = looked else {
-                tracing::error!("the live view has failed");
+                tracing::error!("a look of the live view has failed, its history is lost");
+                hub.books = Some(Books::default());
                 return;
             };
             hub.books = Some(books);
-            for (viewer, text) in pushes {
-                if let Some(page) = hub.viewers.get(&viewer) {
-                    tell(&page.pushes, Push::Show(text));
-                }
-            }
+            hub.show(pushes, Instant::now());
         };
         ctx.spawn(look.into_actor(self).map(then));
+    }
+
+    /// What the pages want that have taken their last push.
+    fn wishes(&mut self) -> Vec<Wish> {
+        let ready = self
+            .viewers
+            .iter_mut()
+            .filter(|(_, page)| page.waits_since.is_none());
+        let wish = |(viewer, page): (&u64, &mut Viewer)| {
+            page.number += 1;
+            Wish {
+                viewer: *viewer,
+                view: page.view.clone(),
+                number: page.number,
+                is_first: !page.has_begun,
+            }
+        };
+        ready.map(wish).collect()
+    }
+
+    /// Tells the pages. From `now` on they may be slow; how long the look has taken is not their doing.
+    fn show(&mut self, pushes: Vec<(u64, String)>, now: Instant) {
+        for (viewer, text) in pushes {
+            if let Some(page) = self.viewers.get_mut(&viewer) {
+                page.waits_since = Some(now);
+                page.has_begun = true;
+                tell(&page.pushes, Push::Show(text));
+            }
+        }
     }
 
     fn end_those_that_may_not_stay(&mut self, now: Instant) {
@@ -226,6 +243,7 @@ impl Books {
         wishes: &[Wish],
         has_viewers: bool,
         has_login: bool,
+        age: Duration,
     ) -> Vec<(u64, String)> {
         let now = Instant::now();
         let figures = Figures::read(&source.registry.gather());
@@ -241,30 +259,31 @@ impl Books {
         let since = self.looked.replace(now).map(|looked| now - looked);
         let table = Table::new(source.sessions.entries(), &self.before, since, now);
         self.before = table.remember();
-        let brokers: Vec<_> = source.brokers.all().into_iter().take(MOST_LISTED).collect();
-        let brokers: Vec<_> = brokers
-            .iter()
-            .map(|broker| BrokerState {
-                name: broker.name().to_owned(),
-                failure: broker.failure(),
-                passed_over_seconds: broker.passed_over_for().map(|time| time.as_secs_f64()),
-                blocked: broker.blocked_connections(),
-            })
-            .collect();
-        let now_text = serde_json::to_string(&Now {
-            at: u64::try_from((now - self.began).as_millis()).unwrap_or(u64::MAX),
+        let all = source.brokers.all();
+        let brokers = all.iter().take(MOST_LISTED);
+        let brokers = brokers.map(|broker| BrokerState {
+            name: broker.name().to_owned(),
+            failure: broker.failure(),
+            passed_over_seconds: broker.passed_over_for().map(|time| time.as_secs_f64()),
+            blocked: broker.blocked_connections(),
+        });
+        let now_text = Now {
+            at: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             draining: source.drain.is_draining(),
-            figures: &figures,
+            figures: figures.clone(),
             rates: &rates,
             happened: &happened,
-            brokers: &brokers,
-        });
-        // Of these types nothing can fail to be written.
-        let now_text = now_text.unwrap_or_default();
+            brokers: brokers.collect(),
+            left_out: LeftOut {
+                brokers: all.len().saturating_sub(MOST_LISTED),
+                ..LeftOut::default()
+            },
+        };
+        let now_text = now_text.text();
         let push = |wish: &Wish| {
-            let is_first = wish.number == 1;
-            let start = is_first.then(|| Start::new(&source.services, &self.history, has_login));
-            let text = push::text(wish.number, &now_text, start.as_ref(), &table, &wish.view);
+            let start = || Start::new(&source.services, &self.history, has_login);
+            let start = wish.is_first.then(start);
+            let text = push::text(wish.number, &now_text, start, &table, &wish.view);
             (wish.viewer, text)
         };
         let pushes = wishes.iter().map(push).collect();
@@ -309,6 +328,7 @@ impl Handler<Join> for Hub {
             pass: join.pass,
             view: View::default(),
             number: 0,
+            has_begun: false,
             waits_since: None,
         };
         self.viewers.insert(join.viewer, viewer);
@@ -356,3 +376,6 @@ pub const STALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Brokers that are listed at most.
 const MOST_LISTED: usize = 50;
+
+#[cfg(test)]
+mod tests;

@@ -177,6 +177,8 @@ impl Table {
             ..
         } = session;
         let agreed = entry.traffic.agreed.get();
+        let extensions = agreed.map_or_else(Default::default, |agreed| agreed.extensions.iter());
+        let extensions = extensions.take(MOST_EXTENSIONS);
         let relay = entry.traffic.relay.get();
         let broker = relay.and_then(|relay| relay.broker().map(str::to_owned));
         Some(Detail {
@@ -185,8 +187,11 @@ impl Table {
             client: entry.client,
             service: Arc::clone(&entry.service),
             stage: entry.traffic.stage().label(),
-            subprotocol: agreed.map_or_else(String::new, |agreed| agreed.subprotocol.clone()),
-            extensions: agreed.map_or_else(Vec::new, |agreed| agreed.extensions.clone()),
+            subprotocol: clip(
+                agreed.map_or("", |agreed| &agreed.subprotocol),
+                LONGEST_USER,
+            ),
+            extensions: extensions.map(|name| clip(name, LONGEST_USER)).collect(),
             age_seconds: session.age(self.at).as_secs(),
             idle_seconds: session.idle(self.at).as_secs(),
             bytes: [counts[0], counts[1]],
@@ -276,6 +281,9 @@ fn clip(text: &str, most: usize) -> String {
 
 /// A name may have 255 bytes; nobody reads that many in a row.
 const LONGEST_USER: usize = 96;
+
+/// Extensions of one session that are listed.
+const MOST_EXTENSIONS: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -40,7 +40,7 @@ fn of_too_many_tickets_the_oldest_ends() {
 #[test]
 fn an_address_has_a_few_guesses_and_others_have_theirs() {
     let mut guesses = Guesses::default();
-    let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+    let address = |number: usize| IpAddr::from(u32::try_from(number).unwrap().to_be_bytes());
     for _ in 0..MOST_GUESSES {
         assert!(!guesses.has_too_many(address(1)));
         guesses.begin(address(1));
@@ -49,15 +49,17 @@ fn an_address_has_a_few_guesses_and_others_have_theirs() {
     assert!(!guesses.has_too_many(address(2)));
     guesses.end(address(1));
     assert!(!guesses.has_too_many(address(1)));
-    for last in 2..=u8::try_from(MOST_GUESSERS).unwrap() {
-        guesses.begin(address(last));
+    let new = address(MOST_GUESSERS + 1);
+    for number in 2..=MOST_GUESSERS {
+        assert!(guesses.has_room_for(new));
+        guesses.begin(address(number));
     }
-    assert!(guesses.has_too_many(address(200)));
-    assert!(!guesses.has_too_many(address(1)));
-    for _ in 1..MOST_GUESSES {
-        guesses.end(address(1));
-    }
-    assert!(!guesses.has_too_many(address(200)));
+    // No room, which is not its own doing.
+    assert!(!guesses.has_room_for(new));
+    assert!(!guesses.has_too_many(new));
+    assert!(guesses.has_room_for(address(1)));
+    guesses.end(address(2));
+    assert!(guesses.has_room_for(new));
 }
 
 #[test]

@@ -64,6 +64,7 @@ export class Panels {
     keepList(byId("tiles"), TILES, (tile) => tile.title, (tile) => this.#tile(tile))
     this.#showBrokers(now, total)
     keepList(document.querySelector("#services tbody"), Object.entries(now.services), ([name]) => name, () => this.#service())
+    showEmpty(byId("services"), false, "", now.left_out.services)
     this.#showExtensions(now)
     const groups = { endings: [], refusals: [], limits: [] }
     for (const entry of now.happened) {
@@ -135,7 +136,7 @@ export class Panels {
       }
       return { element: make("li", {}, make("p", {}, name, state), detail), update }
     })
-    showEmpty(list, now.brokers.length === 0, "No service needs a broker.")
+    showEmpty(list, now.brokers.length === 0, "No service needs a broker.", now.left_out.brokers)
   }
 
   #service() {
@@ -191,7 +192,7 @@ export class Panels {
       }
       return { element, update }
     })
-    showEmpty(list, entries.length === 0, "No extension has been offered.")
+    showEmpty(list, entries.length === 0, "No extension has been offered.", now.left_out.extensions)
   }
 
   #showCounts(kind, entries) {
@@ -253,8 +254,11 @@ function setWays(element, texts) {
   texts.forEach((text, index) => setText(element.children[index], text))
 }
 
-function showEmpty(list, isEmpty, text) {
+/** Says below a list that it is empty, or how many it has no room for. */
+function showEmpty(list, isEmpty, text, leftOut = 0) {
   const there = list.nextElementSibling?.classList.contains("empty") ? list.nextElementSibling : undefined
-  if (isEmpty && !there) list.after(make("p", { class: "empty", text }))
-  if (!isEmpty) there?.remove()
+  const says = leftOut > 0 ? `${exact(leftOut)} more ${leftOut === 1 ? "is" : "are"} in the metrics.` : isEmpty ? text : ""
+  if (says === "") return there?.remove()
+  if (there) setText(there, says)
+  else list.after(make("p", { class: "empty", text: says }))
 }

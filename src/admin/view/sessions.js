@@ -79,7 +79,8 @@ export class Sessions {
     keepList(document.querySelector("#rows tbody"), rows, (row) => row[ID], () => this.#row())
     const nobody = byId("nobody")
     nobody.hidden = rows.length > 0
-    setText(nobody, isNarrowed ? "No session matches." : "No session is open.")
+    const none = isNarrowed ? "No session matches." : "No session is open."
+    setText(nobody, found > 0 ? "There is no room for the sessions that were found." : none)
     this.#showDetail(own)
   }
 

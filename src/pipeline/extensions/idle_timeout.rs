@@ -46,6 +46,10 @@ impl Extension for IdleTimeout {
             link: Box::new(Watch::new(timeout)),
         }
     }
+
+    fn failure_reasons(&self) -> &[&'static str] {
+        &[SILENT]
+    }
 }
 
 /// Both watches of one session: on what the page hears, and on what it says.
@@ -84,7 +88,7 @@ impl Watch {
 
     fn silent(&self) -> Failure {
         Failure {
-            reason: "silent",
+            reason: SILENT,
             text: format!(
                 "no answer to a ping within {} ms",
                 self.patience.as_millis()
@@ -128,6 +132,8 @@ impl Link for Watch {
         Some(self.silence_due(heard).min(self.sign_due(said)))
     }
 }
+
+const SILENT: &str = "silent";
 
 /// What the page's timer can hold: beyond 2^31 - 1 ms (24 days), browsers fire it at once.
 const MAX_MILLIS: u64 = 0x7fff_ffff;

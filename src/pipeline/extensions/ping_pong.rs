@@ -54,6 +54,10 @@ impl Extension for PingPong {
             link: Box::<Emulation>::default(),
         }
     }
+
+    fn failure_reasons(&self) -> &[&'static str] {
+        &[UNKNOWN_CONTROL, NEEDLESS_ESCAPE]
+    }
 }
 
 /// The emulated control frames of one session. It holds no bytes but the two behind the control bytes: what has matched
@@ -159,10 +163,13 @@ fn send(sign: SignOfLife, output: &mut Output) {
     output.send_to_client(Batch::message(Opcode::Text, &frame));
 }
 
+const UNKNOWN_CONTROL: &str = "unknown_control";
+const NEEDLESS_ESCAPE: &str = "needless_escape";
+
 fn failure(violation: Violation) -> Failure {
     let (reason, text) = match violation {
-        Violation::UnknownControl => ("unknown_control", "an unknown control message came"),
-        Violation::NeedlessEscape => ("needless_escape", "an escape came before what needs none"),
+        Violation::UnknownControl => (UNKNOWN_CONTROL, "an unknown control message came"),
+        Violation::NeedlessEscape => (NEEDLESS_ESCAPE, "an escape came before what needs none"),
     };
     Failure {
         reason,

@@ -38,6 +38,10 @@ impl Extension for Sequence {
             link: Box::<Numbers>::default(),
         }
     }
+
+    fn failure_reasons(&self) -> &[&'static str] {
+        &[MALFORMED, DUPLICATE, REORDERED, GAP]
+    }
 }
 
 /// The numbers of one session, both ways.
@@ -159,19 +163,24 @@ impl Check {
 
     fn malformed(&self) -> Failure {
         let text = format!("a message without a number came where {} was due", self.due);
-        failure("malformed", &text)
+        failure(MALFORMED, &text)
     }
 
     fn wrong(&self, number: u32) -> Failure {
         let reason = match number.wrapping_sub(self.due).cast_signed() {
-            -1 => "duplicate",
-            ..0 => "reordered",
-            0.. => "gap",
+            -1 => DUPLICATE,
+            ..0 => REORDERED,
+            0.. => GAP,
         };
         let text = format!("message {number} came where {} was due", self.due);
         failure(reason, &text)
     }
 }
+
+const MALFORMED: &str = "malformed";
+const DUPLICATE: &str = "duplicate";
+const REORDERED: &str = "reordered";
+const GAP: &str = "gap";
 
 fn failure(reason: &'static str, text: &str) -> Failure {
     Failure {

@@ -32,6 +32,30 @@ fn close(client: &mut Client) {
     client.expect_end(CLOSE_DEADLINE);
 }
 
+/// Every reason for a failure is there before the first one: a rule that looks at growth would not see it otherwise.
+#[test]
+fn failures_are_counted_from_zero() {
+    let gateway = Gateway::start(&configuration::echo_with_lines(
+        "page_only = [\"acme-measure\"]",
+    ));
+    let metrics = gateway.metrics();
+    for (extension, reasons) in [
+        (
+            SEQUENCE,
+            &["malformed", "duplicate", "reordered", "gap", "panic"][..],
+        ),
+        (IDLE_TIMEOUT, &["silent", "panic"]),
+        (PING_PONG, &["unknown_control", "needless_escape", "panic"]),
+        ("acme-measure", &["panic"]),
+    ] {
+        for reason in reasons {
+            let label = format!(",reason=\"{reason}\"");
+            let failures = metrics.value(&series("failures_total", extension, &label));
+            assert_eq!(failures, 0.0, "{extension} {reason}");
+        }
+    }
+}
+
 /// Messages and bytes as the extension was handed them: from the client with their numbers, to it without.
 #[test]
 fn messages_and_bytes_are_counted_as_they_are_handed_over() {
