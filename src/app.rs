@@ -272,6 +272,9 @@ impl Parts {
             let key = format!("services.{name}.upstream.tls");
             show(&key, upstream.certificate_expiry());
         }
+        for (name, expiry) in self.applications.certificate_expiries() {
+            show(&format!("web.applications.{name}.tls"), Some(expiry));
+        }
         let control = self.control.upstream();
         show(
             "control.tls",
@@ -463,6 +466,7 @@ fn reload(
         let failure = login.as_ref().and_then(|login| login.reload().err());
         failures.extend(failure.map(|text| format!("services.{name}.login.{text}")));
     }
+    failures.extend(parts.applications.reload());
     parts.show_expiries();
     failures.extend(parts.keys.reload().err());
     for failure in &failures {
