@@ -9,4 +9,5 @@ pub(crate) mod origin;
 mod pages;
 mod places;
 mod tls;
+mod unread;
 mod websockets;

@@ -314,3 +314,30 @@ fn a_drain_ends_refusals_too() {
     // Each has a moment of its own; at the deadline the process ends in any case.
     assert!(began.elapsed() < Duration::from_secs(7));
 }
+
+/// Whoever waits for the origin when the moment comes is told to come again.
+#[test]
+fn a_drain_answers_those_that_still_wait() {
+    let origin = Origin::start(|_: &mut Request, stream: &mut BufReader<TcpStream>| {
+        let _ = stream.read(&mut [0]);
+        false
+    });
+    let text = format!(
+        "[drain]\ndeadline = \"9s\"\nspread = \"9s\"\n{}",
+        configuration(&origin, "")
+    );
+    let gateway = Gateway::start(&text);
+    let (tell, told) = std::sync::mpsc::channel();
+    for _ in 0..16 {
+        let mut raw = Raw::connect(gateway.public());
+        raw.send(upgrade("/chat"));
+        let tell = tell.clone();
+        std::thread::spawn(move || tell.send(raw.answer()));
+    }
+    gateway.wait_metric(OPEN, 16.0);
+    gateway.signal("TERM");
+    let answer = told.recv_timeout(Duration::from_secs(7));
+    let answer = answer.expect("one has its moment").expect("an answer");
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().starts_with("draining: "), "{}", answer.text());
+}
