@@ -273,6 +273,9 @@ impl Parts {
             let key = format!("services.{name}.upstream.tls");
             show(&key, upstream.certificate_expiry());
         }
+        for (name, expiry) in self.applications.certificate_expiries() {
+            show(&format!("web.applications.{name}.tls"), Some(expiry));
+        }
         let control = self.control.upstream();
         show(
             "control.tls",

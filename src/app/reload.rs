@@ -136,6 +136,7 @@ impl<R: Fn() -> Result<Settings, ConfigError>> Reader<R> {
             let failure = login.as_ref().and_then(|login| login.reload().err());
             failures.extend(failure.map(|text| format!("services.{name}.login.{text}")));
         }
+        failures.extend(parts.applications.reload());
         parts.show_expiries();
         failures.extend(parts.keys.reload().err());
         for failure in &failures {

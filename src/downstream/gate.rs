@@ -466,7 +466,8 @@ fn which(refusal: &Refusal) -> Which {
     }
 }
 
-fn headers(map: &HeaderMap) -> Headers<'_> {
+/// The lines of a head, as the handshake and the search for the client's address read them.
+pub fn headers(map: &HeaderMap) -> Headers<'_> {
     map.iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect()

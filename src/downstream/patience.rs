@@ -365,6 +365,38 @@ mod tests {
         assert!(began.elapsed() >= TIMES.stall);
     }
 
+    #[tokio::test]
+    async fn a_client_that_does_not_take_the_end_of_tls_is_given_up() {
+        let mut socket = Patient::new(Unending, TIMES);
+        let began = Instant::now();
+        let ended = tokio::time::timeout(100 * TIMES.stall, socket.shutdown());
+        let error = ended.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= TIMES.stall);
+    }
+
+    /// A socket whose last words nobody takes.
+    #[derive(Debug)]
+    struct Unending;
+
+    impl AsyncWrite for Unending {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
     fn pair() -> (Patient<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
         let (one, other) = tokio::io::duplex(64);
         (Patient::new(one, TIMES), other)

@@ -32,10 +32,11 @@ pub struct Connector {
 }
 
 /// What one reading of the files gave.
-struct Client {
-    config: Arc<ClientConfig>,
+pub struct Client {
+    /// The client's side of TLS.
+    pub config: Arc<ClientConfig>,
     /// When our own certificate expires, if there is one.
-    expiry: Option<i64>,
+    pub expiry: Option<i64>,
 }
 
 impl Connector {
@@ -126,11 +127,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 ///
 /// # Errors
 /// The key and the file, and what is wrong with it.
-pub fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
-    client(settings).map(|client| ClientConfig::clone(&client.config))
-}
-
-fn client(settings: &Tls) -> Result<Client, String> {
+pub fn client(settings: &Tls) -> Result<Client, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("tls: {error}"))?;

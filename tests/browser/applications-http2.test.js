@@ -1,13 +1,10 @@
 // Origins that speak HTTP/2: by prior knowledge over plain TCP, and by what TLS agrees on. Node's own server is the witness.
 import assert from "node:assert/strict"
-import { execFile } from "node:child_process"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { createSecureServer, createServer } from "node:http2"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { describe, test } from "node:test"
-import { promisify } from "node:util"
 import { startGateway } from "../js/kit/gateway.js"
+import { selfSigned } from "./application.js"
 
 const PAGE = "<!doctype html><head><title>x</title></head><p>y"
 
@@ -75,12 +72,7 @@ describe("an origin that speaks HTTP/2", () => {
   })
 
   test("over TLS, where it offers it, under its own authority", { timeout: 60_000 }, async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), "smeuse-http2-"))
-    t.after(() => rm(folder, { recursive: true, force: true }))
-    const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")]
-    const named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
-    const made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-keyout", key, "-out", certificate, ...named]
-    await promisify(execFile)("openssl", made)
+    const { key, certificate } = await selfSigned(t)
     const identity = { key: await readFile(key), cert: await readFile(certificate) }
     const at = (more) => (port) =>
       `origin = "https://127.0.0.1:${port}"\ntls = { ca = "${certificate}", server_name = "localhost" }\nhost_header = "origin"\n${more}`

@@ -3,15 +3,12 @@
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { readFile } from "node:fs/promises"
-import { createServer } from "node:http"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
-import { gzipSync } from "node:zlib"
 import { sharedBroker } from "../js/kit/broker.js"
-import { startGateway } from "../js/kit/gateway.js"
 import { root } from "../js/kit/process.js"
-import { until } from "../js/kit/wait.js"
-import { amqpService, openPage, startChromium } from "./kit.js"
+import { AGREED, ANSWERED, inserted, metric, pageWith, PLAIN, sessions, startOrigin, startThrough } from "./application.js"
+import { openPage, startChromium } from "./kit.js"
 
 let broker
 let browser
@@ -24,78 +21,10 @@ after(async () => {
   await broker?.stop()
 })
 
-/** The whole application: publish a message, get it back. Where the broker is it learns from its address, or is the page's host. */
-const APPLICATION = `
-import { AMQPWebSocketClient } from "/amqp-client.mjs"
-const url = new URLSearchParams(location.search).get("socket") ?? location.origin.replace(/^http/, "ws") + "/ws/amqp"
-const client = new AMQPWebSocketClient(url, "/", "guest", "guest")
-const connection = await client.connect()
-const channel = await connection.channel()
-await channel.confirmSelect()
-const queue = await channel.queueDeclare("", { exclusive: true })
-const output = document.querySelector("output")
-await channel.basicConsume(queue.name, { noAck: true }, (message) => (output.textContent = message.bodyString()))
-await channel.basicPublish("", queue.name, "there and back")
-globalThis.extensions = client.socket.extensions
-globalThis.disconnect = () => connection.close()
-`
-
-const HEAD = `<meta charset="utf-8"><title>An application</title><link rel="icon" href="data:,">`
-const pageWith = (script) => `<!doctype html>\n<html lang="en">\n<head>\n${HEAD}\n${script}\n</head>\n<body><output></output></body>\n</html>\n`
-const PLAIN = pageWith('<script type="module" src="/application.mjs"></script>')
-
-/** A static server as anyone would write it. */
-async function startOrigin(t, pages) {
-  const client = await readFile(join(root, "tests/js/node_modules/@cloudamqp/amqp-client/dist/amqp-websocket-client.mjs"))
-  const javascript = { "Content-Type": "text/javascript" }
-  const files = {
-    "/amqp-client.mjs": { headers: javascript, body: client },
-    "/application.mjs": { headers: javascript, body: APPLICATION },
-    ...pages,
-  }
-  const seen = []
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url, "http://origin")
-    seen.push(pathname)
-    const file = files[pathname]
-    if (!file) return response.writeHead(404, { "Content-Type": "text/plain" }).end("no such page")
-    const body = Buffer.from(typeof file.body === "function" ? file.body() : file.body)
-    const etag = `"${createHash("sha1").update(body).digest("hex")}"`
-    const headers = { "Content-Type": "text/html; charset=utf-8", ETag: etag, ...file.headers }
-    if (request.headers["if-none-match"] === etag) return response.writeHead(304, headers).end()
-    if (/\bgzip\b/.test(request.headers["accept-encoding"])) return response.writeHead(200, { ...headers, "Content-Encoding": "gzip" }).end(gzipSync(body))
-    response.writeHead(200, { ...headers, "Content-Length": body.length }).end(body)
-  })
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve))
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return { url: `http://127.0.0.1:${server.address().port}`, seen }
-}
-
-async function startThrough(t, origin, more = "") {
-  const config = `
-[[web.applications]]
-name = "app"
-origin = "${origin.url}"
-${more}
-${amqpService(broker, 'page_extensions = ["x-kaazing-idle-timeout", "x-kaazing-ping-pong", "smeuse-sequence"]\nallowed_origins = ["loopback"]')}`
-  const gateway = await startGateway({ config })
-  t.after(() => gateway.kill())
-  return gateway
-}
-
-const metric = (gateway, sample, value) => until(5_000, `${sample} to be ${value}`, async () => (await gateway.metric(sample)) === value)
-const ANSWERED = () => document.querySelector("output").textContent === "there and back" && "extensions" in globalThis
-const AGREED = ["x-kaazing-idle-timeout", "x-kaazing-ping-pong", "smeuse-sequence"]
-const inserted = 'smeuse_application_pages_rewritten_total{application="app",outcome="inserted"}'
-const sessions = (name) => `smeuse_extension_sessions{extension="${name}"}`
-
 describe("an application that knows nothing of the gateway", () => {
   test("uses the extensions when it is visited through it", { timeout: 60_000 }, async (t) => {
     const origin = await startOrigin(t, { "/": { body: PLAIN } })
-    const gateway = await startThrough(t, origin)
+    const gateway = await startThrough(t, broker, origin)
     const page = await openPage(browser, `http://${gateway.public}/`)
     await page.waitForFunction(ANSWERED, undefined, { timeout: 20_000 })
     const extensions = await page.evaluate(() => extensions)
@@ -123,7 +52,7 @@ describe("an application that knows nothing of the gateway", () => {
 
   test("uses none when it is visited directly, and works all the same", { timeout: 60_000 }, async (t) => {
     const origin = await startOrigin(t, { "/": { body: PLAIN } })
-    const gateway = await startThrough(t, origin)
+    const gateway = await startThrough(t, broker, origin)
     const page = await openPage(browser, `${origin.url}/?socket=${encodeURIComponent(`ws://${gateway.public}/ws/amqp`)}`)
     await page.waitForFunction(ANSWERED, undefined, { timeout: 20_000 })
     assert.equal(await page.evaluate(() => extensions), "")
@@ -146,7 +75,7 @@ describe("a page with a strict policy", () => {
 
   test("works through the gateway, and its policy is the same", { timeout: 60_000 }, async (t) => {
     const origin = await startOrigin(t, { "/": page("r4nd0m") })
-    const gateway = await startThrough(t, origin)
+    const gateway = await startThrough(t, broker, origin)
     const answered = await fetch(`http://${gateway.public}/`, { headers: { Accept: "text/html" } })
     assert.equal(answered.headers.get("content-security-policy"), strict("r4nd0m"))
     const opened = await openPage(browser, `http://${gateway.public}/`)
@@ -172,7 +101,7 @@ describe("a page with a strict policy", () => {
     const hash = `'sha256-${createHash("sha256").update(script).digest("base64")}'`
     const policy = `default-src 'none'; script-src ${hash}; connect-src 'self'; img-src data:`
     const origin = await startOrigin(t, { "/": { headers: { "Content-Security-Policy": policy }, body: pageWith(`<script>${script}</script>`) } })
-    const gateway = await startThrough(t, origin)
+    const gateway = await startThrough(t, broker, origin)
     const library = await readFile(join(root, "client/dist/smeuse.js"))
     const own = `'sha384-${createHash("sha384").update(library).digest("base64")}'`
     const answered = await fetch(`http://${gateway.public}/`, { headers: { Accept: "text/html" } })
@@ -195,7 +124,7 @@ describe("a worker of an application", () => {
       "/named.js": { headers: javascript, body: worker },
       "/other.js": { headers: javascript, body: worker },
     })
-    const gateway = await startThrough(t, origin, 'workers = ["/named.js"]')
+    const gateway = await startThrough(t, broker, origin, { more: 'workers = ["/named.js"]' })
     const page = await openPage(browser, `http://${gateway.public}/`)
     const ask = (path) =>
       page.evaluate((path) => new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Failure {
     /// The path could mean another one to the origin.
     PathRefused,
-    /// The request names two hosts.
+    /// The host is none, or the request names two.
     HostRefused,
     /// Header lines that no proxy may pass on.
     HeadRefused(&'static str),
@@ -84,7 +84,7 @@ impl Failure {
     pub fn body(&self) -> String {
         let text = match self {
             Self::PathRefused => "the path has dot segments or control characters",
-            Self::HostRefused => "the request names two hosts",
+            Self::HostRefused => "the host is none, or the request names two",
             Self::HeadRefused(text) => text,
             Self::MethodRefused => "this method is not passed on",
             Self::BodyMalformed => "the body breaks its own framing",

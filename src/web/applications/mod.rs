@@ -2,7 +2,7 @@
 //!
 //! `config` what can be set; `proxy` one request; `request`, `response`, `hop`, `path`, `validators` and `csp` what
 //! happens to heads; `body`, `rewriting`, `page` and `loader` what happens to bodies; `origin` the connections; `folder`
-//! files; `tunnel` the application's own WebSockets.
+//! files; `tunnel` the application's own WebSockets; `told` what the log says of answers that break off.
 
 pub mod body;
 pub mod coding;
@@ -22,20 +22,25 @@ pub mod proxy;
 pub mod request;
 pub mod response;
 pub mod rewriting;
+mod told;
 pub mod tunnel;
 pub mod validators;
 
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::dev::RequestHead;
 use actix_web::guard;
 use actix_web::web;
 use actix_web::web::ServiceConfig;
 use actix_web::HttpRequest;
 
+use crate::downstream::address::client_address;
 use crate::downstream::config::Proxies;
+use crate::downstream::gate::headers;
 use crate::downstream::listener::is_secure;
 use crate::drain;
 use crate::web::applications::connections::Connections;
@@ -151,6 +156,28 @@ impl Applications {
         }
     }
 
+    /// Reads the TLS files of all again, and says what cannot be used; there everything stays as it was.
+    pub fn reload(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for one in &self.all {
+            let read = one.connector.as_ref().map_or(Ok(()), Connector::reload);
+            let name = &one.config.name;
+            failures.extend(
+                read.err()
+                    .map(|text| format!("web.applications.{name}.{text}")),
+            );
+        }
+        failures
+    }
+
+    /// The name of each that shows its origin a certificate, and when that expires, in seconds since 1970.
+    pub fn certificate_expiries(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.all.iter().filter_map(|one| {
+            let expiry = one.connector.as_ref()?.certificate_expiry()?;
+            Some((one.config.name.as_str(), expiry))
+        })
+    }
+
     /// Waits until no request is under way and no WebSocket open.
     pub async fn emptied(&self) {
         for one in &self.all {
@@ -184,8 +211,14 @@ impl Application {
         name.eq_ignore_ascii_case(wanted)
     }
 
+    /// Who asks, as log lines name it: behind a trusted proxy whom that names.
+    fn client(&self, head: &RequestHead) -> SocketAddr {
+        let peer = head.peer_addr.unwrap_or(NOBODY);
+        client_address(peer, &self.proxies.trusted, &headers(&head.headers))
+    }
+
     fn sender(&self, peer: Option<SocketAddr>, secure: bool) -> Sender {
-        let peer = peer.unwrap_or_else(|| SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0));
+        let peer = peer.unwrap_or(NOBODY);
         Sender {
             peer,
             is_trusted: self.proxies.trusts(peer.ip()),
@@ -193,6 +226,9 @@ impl Application {
         }
     }
 }
+
+/// The peer of a socket that has none.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Every path; the guard decides.
 const EVERYTHING: &str = "/{path:.*}";

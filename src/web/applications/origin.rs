@@ -9,6 +9,7 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::Uri;
 use hyper::rt::ReadBufCursor;
 use hyper_util::client::legacy::connect::Connected;
@@ -25,6 +26,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use crate::upstream::config::Tls;
 use crate::upstream::tls;
 use crate::web::applications::body::RequestBody;
 use crate::web::applications::config::Application;
@@ -41,8 +43,16 @@ pub struct Connector {
 
 struct Target {
     origin: Origin,
-    tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
+    tls: Option<Trust>,
     deadline: Duration,
+}
+
+/// Whom the gateway trusts to be an origin, and who it says it is itself.
+struct Trust {
+    name: ServerName<'static>,
+    settings: Tls,
+    /// What the last reading of the files gave.
+    client: ArcSwap<tls::Client>,
 }
 
 impl Connector {
@@ -54,10 +64,14 @@ impl Connector {
     pub fn load(application: &Application, origin: Origin) -> Result<Self, String> {
         let tls = if origin.secure {
             let settings = application.tls.clone().unwrap_or_default();
-            let config = tls::client_config(&settings)?;
+            let client = tls::client(&settings)?;
             let name = tls::server_name(&settings, origin.host())
                 .map_err(|error| format!("tls.server_name: {error}"))?;
-            Some((name, Arc::new(config)))
+            Some(Trust {
+                name,
+                settings,
+                client: ArcSwap::from_pointee(client),
+            })
         } else {
             None
         };
@@ -70,6 +84,23 @@ impl Connector {
             target: Arc::new(target),
             protocol: application.protocol,
         })
+    }
+
+    /// Reads the TLS files again, for the connections to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`]; then everything stays as it was.
+    pub fn reload(&self) -> Result<(), String> {
+        if let Some(trust) = &self.target.tls {
+            trust.client.store(Arc::new(tls::client(&trust.settings)?));
+        }
+        Ok(())
+    }
+
+    /// When the certificate that is shown to the origin expires, in seconds since 1970; none if none is.
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        self.target.tls.as_ref()?.client.load().expiry
     }
 
     /// The origin.
@@ -101,20 +132,20 @@ impl Connector {
         let origin = &self.target.origin;
         let socket = TcpStream::connect((origin.host(), origin.port())).await?;
         socket.set_nodelay(true)?;
-        let Some((name, config)) = &self.target.tls else {
+        let Some(trust) = &self.target.tls else {
             return Ok(Stream {
                 io: TokioIo::new(Box::new(socket)),
                 is_http2: false,
             });
         };
-        let mut config = ClientConfig::clone(config);
+        let mut config = ClientConfig::clone(&trust.client.load().config);
         config.alpn_protocols = match self.protocol {
             Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             Protocol::Http1 => vec![b"http/1.1".to_vec()],
             Protocol::Http2 => vec![b"h2".to_vec()],
         };
         let stream = TlsConnector::from(Arc::new(config))
-            .connect(name.clone(), socket)
+            .connect(trust.name.clone(), socket)
             .await?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Stream {

@@ -46,6 +46,7 @@ use crate::web::applications::response;
 use crate::web::applications::response::Plan;
 use crate::web::applications::rewriting;
 use crate::web::applications::rewriting::Rewriter;
+use crate::web::applications::told::told;
 use crate::web::applications::Application;
 use crate::web::library;
 
@@ -140,6 +141,7 @@ impl Proxy {
     ) -> HttpResponse {
         let application = Arc::clone(&self.application);
         let sender = application.sender(request.peer_addr(), secure);
+        let client = application.client(request.head());
         let result = match Asked::read(request.head(), sender) {
             Err(failure) => Err(failure),
             Ok(asked) => {
@@ -154,8 +156,8 @@ impl Proxy {
             }
         };
         let response = match result {
-            Ok(response) => response,
-            Err(failure) => fail(&application, &failure, request.path(), sender.peer),
+            Ok(response) => told(response, &application, client, request.path()),
+            Err(failure) => fail(&application, &failure, request.path(), client),
         };
         application.counts.answered(response.status().as_u16());
         response
@@ -496,13 +498,13 @@ pub fn fail(
     application: &Application,
     failure: &Failure,
     path: &str,
-    peer: SocketAddr,
+    client: SocketAddr,
 ) -> HttpResponse {
     application.counts.failed(failure.code());
     info!(
         application = application.config.name,
-        client = %peer,
-        path = %path.chars().take(SHOWN).collect::<String>(),
+        %client,
+        path = shown(path),
         status = failure.status(),
         code = failure.code(),
         detail = %failure,
@@ -518,6 +520,11 @@ pub fn fail(
         answer.insert_header((actix_header::RETRY_AFTER, "1"));
     }
     answer.body::<BoxBody>(BoxBody::new(failure.body()))
+}
+
+/// As much of a path as a log line shows.
+pub fn shown(path: &str) -> String {
+    path.chars().take(SHOWN).collect()
 }
 
 /// Characters of a path in a log line.

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,12 @@ use actix_http::Version;
 use futures_core::future::LocalBoxFuture;
 use http::header;
 use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 use http_body::Body;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -26,6 +29,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::downstream::upgrade::Elsewhere;
+use crate::downstream::upgrade::Io;
 use crate::downstream::upgrade::Taken;
 use crate::drain;
 use crate::web::applications::body::RequestBody;
@@ -58,23 +62,21 @@ impl Elsewhere for Applications {
             let Some(application) = application else {
                 return;
             };
-            let peer = application
-                .sender(taken.request.peer_addr(), taken.secure)
-                .peer;
+            let client = application.client(taken.request.head());
             let path = taken.request.path().to_owned();
-            if let Err(error) = pass(&application, taken).await {
-                debug!(application = application.config.name, %peer, path, %error, "WebSocket ended");
+            if let Err(error) = pass(&application, taken, client).await {
+                debug!(application = application.config.name, %client, path, %error, "WebSocket ended");
             }
         })
     }
 }
 
-async fn pass(application: &Arc<Application>, taken: Taken) -> io::Result<()> {
+async fn pass(application: &Arc<Application>, taken: Taken, client: SocketAddr) -> io::Result<()> {
     let Taken {
         request,
         secure,
         mut io,
-        early,
+        mut early,
     } = taken;
     let sender = application.sender(request.peer_addr(), secure);
     let path = request.path().to_owned();
@@ -83,46 +85,82 @@ async fn pass(application: &Arc<Application>, taken: Taken) -> io::Result<()> {
         Ok((connector, outgoing, guard)) => {
             // The connection's place among the handshakes goes with the request.
             drop(request);
-            open(application, &connector, outgoing)
-                .await
-                .map(|response| (response, guard))
+            tokio::select! {
+                biased;
+                opened = open(application, &connector, outgoing) => {
+                    opened.and_then(|response| Ok((head(&response)?, response, guard)))
+                }
+                () = drained(&application.drain) => Err(Failure::Draining),
+                gone = gone(&mut io, &mut early) => return Err(gone),
+            }
         }
     };
-    let (mut response, guard) = match opened {
+    let (head, response, guard) = match opened {
         Ok(opened) => opened,
         Err(failure) => {
-            let told = proxy::fail(application, &failure, &path, sender.peer);
+            let told = proxy::fail(application, &failure, &path, client);
             application.counts.answered(told.status().as_u16());
             return tell(&mut io, &failure).await;
         }
     };
     application.counts.answered(response.status().as_u16());
+    // Until now nobody has heard from the origin; from here on its words are passed on, to the end or to the drain.
+    tokio::select! {
+        done = async {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                connect(application, io, &early, response, head, guard).await
+            } else {
+                refuse(&mut io, response, head, application.config.body_pause).await
+            }
+        } => done,
+        () = drained(&application.drain) => Ok(()),
+    }
+}
+
+/// The head of an answer, as the client gets it.
+fn head(response: &http::Response<Incoming>) -> Result<HeaderMap, Failure> {
     let mut head = response.headers().clone();
-    if response::pass_on(&mut head).is_err() {
-        return tell(
-            &mut io,
-            &Failure::OriginMalformed("Connection names a line".to_owned()),
-        )
-        .await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && !is_named(&head, &header::UPGRADE, "websocket")
+    {
+        let text = "it changes to another protocol".to_owned();
+        return Err(Failure::OriginMalformed(text));
     }
-    let pause = application.config.body_pause;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        head.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        let send = async {
-            within(pause, io.write_all(&written(response.status(), &head))).await?;
-            send_body(&mut io, response.into_body(), pause).await?;
-            within(pause, io.shutdown()).await
-        };
-        return send.await;
-    }
+    response::pass_on(&mut head)?;
+    Ok(head)
+}
+
+/// The origin's refusal, in its words.
+async fn refuse(
+    io: &mut (impl AsyncWrite + Unpin),
+    response: http::Response<Incoming>,
+    mut head: HeaderMap,
+    pause: Duration,
+) -> io::Result<()> {
+    head.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    within(pause, io.write_all(&written(response.status(), &head))).await?;
+    send_body(io, response.into_body(), pause).await?;
+    within(pause, io.shutdown()).await
+}
+
+/// The origin's 101, and what follows.
+async fn connect(
+    application: &Application,
+    mut io: Box<dyn Io>,
+    early: &[u8],
+    mut response: http::Response<Incoming>,
+    mut head: HeaderMap,
+    guard: Guard,
+) -> io::Result<()> {
     let upgraded = hyper::upgrade::on(&mut response)
         .await
         .map_err(io::Error::other)?;
     head.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     head.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let pause = application.config.body_pause;
     within(pause, io.write_all(&written(response.status(), &head))).await?;
     application.counts.opened.inc();
-    carry(application, io, &early, upgraded, guard).await
+    carry(application, io, early, upgraded, guard).await
 }
 
 type Ready = (Connector, http::Request<RequestBody>, Guard);
@@ -134,12 +172,6 @@ fn ask(
     sender: request::Sender,
 ) -> Result<Ready, Failure> {
     let asked = Asked::read(request.head(), sender)?;
-    let is_named = |name: header::HeaderName, word: &str| {
-        asked.headers.get_all(name).iter().any(|value| {
-            let mut words = value.to_str().unwrap_or_default().split(',');
-            words.any(|found| found.trim().eq_ignore_ascii_case(word))
-        })
-    };
     let is_plain = asked.method == Method::GET
         && request.version() == Version::HTTP_11
         && matches!(
@@ -147,8 +179,8 @@ fn ask(
             Length::None | Length::Known(0)
         );
     if !is_plain
-        || !is_named(header::CONNECTION, "upgrade")
-        || !is_named(header::UPGRADE, "websocket")
+        || !is_named(&asked.headers, &header::CONNECTION, "upgrade")
+        || !is_named(&asked.headers, &header::UPGRADE, "websocket")
     {
         return Err(Failure::UpgradeRefused);
     }
@@ -183,12 +215,20 @@ fn ask(
     Ok((connector.for_upgrades(), outgoing, guard))
 }
 
+/// Whether a line, which is a list, has this word.
+fn is_named(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        let mut words = value.to_str().unwrap_or_default().split(',');
+        words.any(|found| found.trim().eq_ignore_ascii_case(word))
+    })
+}
+
 /// Asks the origin, on a connection that is this WebSocket's alone.
 async fn open(
     application: &Application,
     connector: &Connector,
     outgoing: http::Request<RequestBody>,
-) -> Result<http::Response<hyper::body::Incoming>, Failure> {
+) -> Result<http::Response<Incoming>, Failure> {
     let stream = connector.connect().await?;
     let mut builder = http1::Builder::new();
     builder.max_buf_size(application.config.head_bytes);
@@ -210,10 +250,23 @@ async fn open(
     .map_err(|error| origin::of_http(&error))
 }
 
-/// Carries bytes both ways until both sides have ended, both are silent, or the gateway is.
+/// Ends when the client has gone; what it says in the meantime is kept, up to a bound, behind which nobody looks.
+async fn gone(io: &mut (impl AsyncRead + Unpin), early: &mut Vec<u8>) -> io::Error {
+    let mut piece = [0; EARLY];
+    while early.len() < BUFFER {
+        match io.read(&mut piece).await {
+            Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
+            Ok(read) => early.extend_from_slice(&piece[..read]),
+            Err(error) => return error,
+        }
+    }
+    std::future::pending().await
+}
+
+/// Carries bytes both ways until both sides have ended or are silent.
 async fn carry(
     application: &Application,
-    client: Box<dyn crate::downstream::upgrade::Io>,
+    client: Box<dyn Io>,
     early: &[u8],
     origin: Upgraded,
     _guard: Guard,
@@ -245,7 +298,6 @@ async fn carry(
     tokio::select! {
         carried = both => carried.map(|_| ()),
         () = silent(&heard, silence) => Err(io::Error::new(io::ErrorKind::TimedOut, "both sides are silent")),
-        () = drained(&application.drain) => Ok(()),
     }
 }
 
@@ -319,7 +371,7 @@ async fn tell(io: &mut (impl AsyncWrite + Unpin), failure: &Failure) -> io::Resu
 /// The body of an origin's refusal; its end is the connection's.
 async fn send_body(
     io: &mut (impl AsyncWrite + Unpin),
-    mut body: hyper::body::Incoming,
+    mut body: Incoming,
     pause: Duration,
 ) -> io::Result<()> {
     loop {
@@ -349,6 +401,8 @@ fn written(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
 
 /// Bytes per direction.
 const BUFFER: usize = 16 * 1024;
+/// Bytes that are read at once of what a client says before it is answered.
+const EARLY: usize = 1024;
 /// How often a WebSocket looks whether the gateway is finishing.
 const LOOK: Duration = Duration::from_millis(250);
 /// Time for a refusal to leave.

@@ -428,6 +428,9 @@ fn a_broken_origin_is_told_by_its_code() {
         let answer: &[u8] = match request.path() {
             "/closed" => b"",
             "/both" => b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+            "/changed" => {
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            }
             "/fold" => b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
             "/long" => {
                 let _ = stream.get_mut().write_all(
@@ -444,6 +447,7 @@ fn a_broken_origin_is_told_by_its_code() {
     for (path, code) in [
         ("/closed", "origin_closed: "),
         ("/both", "origin_malformed: "),
+        ("/changed", "origin_malformed: "),
         ("/fold", "origin_malformed: "),
         ("/long", "origin_malformed: "),
         ("/ssh", "origin_malformed: "),

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
+use std::time::Instant;
 
 use super::origin::configuration;
 use super::origin::Origin;
@@ -13,11 +14,12 @@ use super::origin::Request;
 use crate::harness::client::Client;
 use crate::harness::configuration::ECHO_PATH;
 use crate::harness::gateway::Gateway;
+use crate::harness::wait_until;
 use crate::harness::websocket::BINARY;
 use crate::harness::DEADLINE;
 
 /// An origin that accepts upgrades and sends back every byte.
-fn origin() -> Origin {
+pub(super) fn origin() -> Origin {
     Origin::start(|request: &mut Request, stream: &mut BufReader<TcpStream>| {
         if request.path() == "/refused" {
             let _ = stream
@@ -38,7 +40,7 @@ fn origin() -> Origin {
     })
 }
 
-fn upgrade(path: &str) -> String {
+pub(super) fn upgrade(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: app.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -54,7 +56,7 @@ fn open(gateway: &Gateway, path: &str) -> (Raw, String) {
     (raw, head)
 }
 
-const OPEN: &str = "smeuse_application_websockets{application=\"app\"}";
+pub(super) const OPEN: &str = "smeuse_application_websockets{application=\"app\"}";
 
 #[test]
 fn bytes_go_both_ways_as_they_are() {
@@ -187,4 +189,155 @@ fn a_drain_ends_them() {
     gateway.log_line("draining", |_| true);
     assert!(raw.is_closed());
     assert!(gateway.exit_status(DEADLINE).success());
+}
+
+fn failures(gateway: &Gateway, reason: &str) -> f64 {
+    let labels = format!("application=\"app\",reason=\"{reason}\"");
+    gateway.metric(&format!("smeuse_application_failures_total{{{labels}}}"))
+}
+
+/// A 101 that is none of a WebSocket's, or that no proxy may pass on.
+#[test]
+fn a_change_to_something_else_is_no_answer() {
+    let origin = Origin::start(|request: &mut Request, stream: &mut BufReader<TcpStream>| {
+        let lines = match request.path() {
+            "/other" => "Connection: Upgrade\r\nUpgrade: h2c\r\n",
+            "/none" => "Connection: Upgrade\r\n",
+            _ => "Connection: Upgrade, Content-Security-Policy\r\nUpgrade: websocket\r\n",
+        };
+        let head = format!("HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n");
+        let _ = stream.get_mut().write_all(head.as_bytes());
+        // Until the gateway hangs up.
+        let _ = stream.read(&mut [0]);
+        false
+    });
+    let gateway = Gateway::start(&configuration(&origin, ""));
+    for (count, path) in ["/other", "/none", "/named"].into_iter().enumerate() {
+        let mut raw = Raw::connect(gateway.public());
+        raw.send(upgrade(path));
+        let answer = raw.answer().expect("an answer");
+        assert_eq!(answer.status, 502, "{path}");
+        let text = answer.text();
+        assert!(text.starts_with("origin_malformed: "), "{path}: {text}");
+        assert!(raw.is_closed(), "{path}");
+        let line = gateway.log_line("request failed", |line| line["path"] == path);
+        assert_eq!(line["code"], "origin_malformed");
+        assert_eq!(failures(&gateway, "origin_malformed"), (count + 1) as f64);
+    }
+    let informational =
+        "smeuse_application_requests_total{application=\"app\",status_class=\"1xx\"}";
+    assert_eq!(gateway.metric(informational), 0.0);
+    gateway.wait_metric(OPEN, 0.0);
+}
+
+/// Whoever goes while the origin thinks about it takes the place and the origin's connection along.
+#[test]
+fn a_client_that_goes_before_the_answer_is_noticed() {
+    let origin = Origin::start(|_: &mut Request, stream: &mut BufReader<TcpStream>| {
+        let _ = stream.read(&mut [0]);
+        false
+    });
+    let gateway = Gateway::start(&configuration(&origin, "head_deadline = \"60s\""));
+    let mut raw = Raw::connect(gateway.public());
+    raw.send(upgrade("/chat"));
+    gateway.wait_metric(OPEN, 1.0);
+    // What it has said already makes no difference.
+    raw.send("early");
+    drop(raw);
+    gateway.wait_metric(OPEN, 0.0);
+    wait_until("the origin's connection to end", DEADLINE, || {
+        origin.closed() == 1
+    });
+}
+
+/// What a client says before it is answered reaches the origin behind the 101, whole and in order.
+#[test]
+fn what_comes_early_is_not_lost() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let echo = origin();
+    let address = echo.address();
+    let origin = Origin::start(
+        move |request: &mut Request, stream: &mut BufReader<TcpStream>| {
+            let _ = wait.lock().map(|wait| wait.recv());
+            let mut onward = TcpStream::connect(address).expect("the echo accepts");
+            let _ = onward.write_all(request.head.as_bytes());
+            let mut back = onward.try_clone().expect("a socket can be cloned");
+            let mut answers = stream
+                .get_ref()
+                .try_clone()
+                .expect("a socket can be cloned");
+            std::thread::spawn(move || std::io::copy(&mut back, &mut answers));
+            let _ = std::io::copy(stream, &mut onward);
+            false
+        },
+    );
+    let gateway = Gateway::start(&configuration(&origin, ""));
+    let mut raw = Raw::connect(gateway.public());
+    raw.send(upgrade("/chat"));
+    gateway.wait_metric(OPEN, 1.0);
+    // More than is kept, so that the rest waits in the socket.
+    let early: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+    raw.send(&early);
+    go.send(()).expect("the origin waits");
+    assert_eq!(raw.head().expect("a head").0, 101);
+    assert!(raw.exactly(early.len()) == early);
+}
+
+/// A refusal that does not end is no longer waited for than a WebSocket.
+#[test]
+fn a_drain_ends_refusals_too() {
+    const REFUSED: usize = 16;
+    let origin = Origin::start(|_: &mut Request, stream: &mut BufReader<TcpStream>| {
+        let head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n\r\nno";
+        let _ = stream.get_mut().write_all(head);
+        let _ = stream.read(&mut [0]);
+        false
+    });
+    let text = format!(
+        "[drain]\ndeadline = \"9s\"\nspread = \"9s\"\n{}",
+        configuration(&origin, "")
+    );
+    let gateway = Gateway::start(&text);
+    let mut refused = Vec::new();
+    for _ in 0..REFUSED {
+        let mut raw = Raw::connect(gateway.public());
+        raw.send(upgrade("/chat"));
+        assert_eq!(raw.head().expect("a head").0, 403);
+        assert_eq!(raw.exactly(2), b"no");
+        refused.push(raw);
+    }
+    gateway.wait_metric(OPEN, REFUSED as f64);
+    let began = Instant::now();
+    gateway.signal("TERM");
+    gateway.wait_metric_until(OPEN, |open| open < REFUSED as f64);
+    // Each has a moment of its own; at the deadline the process ends in any case.
+    assert!(began.elapsed() < Duration::from_secs(7));
+}
+
+/// Whoever waits for the origin when the moment comes is told to come again.
+#[test]
+fn a_drain_answers_those_that_still_wait() {
+    let origin = Origin::start(|_: &mut Request, stream: &mut BufReader<TcpStream>| {
+        let _ = stream.read(&mut [0]);
+        false
+    });
+    let text = format!(
+        "[drain]\ndeadline = \"9s\"\nspread = \"9s\"\n{}",
+        configuration(&origin, "")
+    );
+    let gateway = Gateway::start(&text);
+    let (tell, told) = std::sync::mpsc::channel();
+    for _ in 0..16 {
+        let mut raw = Raw::connect(gateway.public());
+        raw.send(upgrade("/chat"));
+        let tell = tell.clone();
+        std::thread::spawn(move || tell.send(raw.answer()));
+    }
+    gateway.wait_metric(OPEN, 16.0);
+    gateway.signal("TERM");
+    let answer = told.recv_timeout(Duration::from_secs(7));
+    let answer = answer.expect("one has its moment").expect("an answer");
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().starts_with("draining: "), "{}", answer.text());
 }

@@ -43,7 +43,7 @@ describe("docs/configuration.md", () => {
       "web.applications.name": ["text", "required", "restart"],
       "web.applications.path": ["text", '"/"', "restart"],
       "web.applications.head_bytes": ["whole number from 8192", "65536", "restart"],
-      "web.applications.tls.ca": ["path", "none", "restart"],
+      "web.applications.tls.ca": ["path", "none", "SIGHUP"],
       "control.tls.ca": ["path", "none", "SIGHUP"],
       "services.trials.percent": ["number from 0 to 100", "required", "at once"],
       "services.page_extensions": ["list of text", '["x-kaazing-idle-timeout", "x-kaazing-ping-pong"]', "at once"],

@@ -221,7 +221,6 @@ const at = (tree, path) => path.reduce((node, part) => node?.[part], tree)
 
 /** When a change takes effect, from what the comment says; `until` is the key up to which a comment speaks for all. */
 function effect(comment, inherited) {
-  if (/read at the start alone/.test(comment)) return "restart"
   if (/looked at every second|read within seconds/.test(comment)) return "at once"
   if (/SIGHUP/.test(comment)) return "SIGHUP"
   return inherited ?? "restart"
@@ -310,8 +309,7 @@ function childrenOf({ oracle, table, path, ground, name, example, known, own, ab
   return names.map((key) => {
     const env = variable([...place, key])
     const take = (text) => oracle.ask("--check", around(table1), { [env]: text })
-    // The same type is read again in one place and not in another: there the table's own comment says so.
-    const words = /read at the start alone/.test(about) ? comments.get(key).replace(/(?:;|, and) read again on SIGHUP/, "") : comments.get(key)
+    const words = comments.get(key)
     return { key: `${name}.${key}`, env, kind: rangeOf(key, table1[key], take, names), fallback: fallbackOf(key), effect: effect(words, own), about: words }
   })
 }
