@@ -26,7 +26,9 @@ use tokio::time::Sleep;
 
 use crate::web::applications::failure::Failure;
 use crate::web::applications::in_flight::Guard;
-use crate::web::applications::metrics::Counts;
+use crate::web::applications::metrics::BROKEN;
+use crate::web::applications::metrics::STALLED;
+use crate::web::applications::told::Recipient;
 
 /// The client's body, as the HTTP client takes it.
 pub struct RequestBody {
@@ -190,19 +192,25 @@ pub struct Answer<S> {
     size: BodySize,
     pause: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    counts: Counts,
+    recipient: Recipient,
     _guard: Guard,
 }
 
 impl<S> Answer<S> {
     /// A body of this size; `guard` goes when it does.
-    pub fn new(chunks: S, size: BodySize, pause: Duration, counts: Counts, guard: Guard) -> Self {
+    pub(super) fn new(
+        chunks: S,
+        size: BodySize,
+        pause: Duration,
+        recipient: Recipient,
+        guard: Guard,
+    ) -> Self {
         Self {
             chunks,
             size,
             pause,
             timer: None,
-            counts,
+            recipient,
             _guard: guard,
         }
     }
@@ -226,11 +234,11 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> MessageBody for Answer<S> {
                 Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {}
                 Poll::Ready(Some(Ok(chunk))) => {
                     this.timer = None;
-                    this.counts.to_client.inc_by(chunk.len() as u64);
+                    this.recipient.counts().to_client.inc_by(chunk.len() as u64);
                     return Poll::Ready(Some(Ok(chunk)));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    this.counts.failed("answer_broken");
+                    this.recipient.cut_off(BROKEN, &error);
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -243,11 +251,9 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> MessageBody for Answer<S> {
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         ready!(timer.as_mut().poll(cx));
-        this.counts.failed("answer_stalled");
-        Poll::Ready(Some(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the origin stands still",
-        ))))
+        let error = io::Error::new(io::ErrorKind::TimedOut, "the origin stands still");
+        this.recipient.cut_off(STALLED, &error);
+        Poll::Ready(Some(Err(error)))
     }
 }
 

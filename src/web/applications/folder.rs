@@ -39,6 +39,7 @@ use crate::web::applications::request::Task;
 use crate::web::applications::response;
 use crate::web::applications::response::Plan;
 use crate::web::applications::rewriting;
+use crate::web::applications::told::Recipient;
 use crate::web::applications::Application;
 use crate::web::library;
 
@@ -75,7 +76,7 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
 {
     let secure = is_secure(request.request());
-    let sender = application.sender(request.peer_addr(), secure);
+    let sender = application.sender(request.head(), secure);
     let asked = Asked::read(request.head(), sender).and_then(|asked| {
         // As the address of a redirection it would name another host.
         if asked.path().starts_with("//") {
@@ -98,7 +99,7 @@ where
                 change(&application, next.await?, &asked, task, &head, guard)
             }
             (Err((failure, request)), _) => {
-                let answer = proxy::fail(&application, &failure, request.path(), sender.peer);
+                let answer = proxy::fail(&application, &failure, request.path(), sender.client);
                 request.into_response(answer)
             }
             (Ok(_), None) => return Err(actix_web::error::ErrorInternalServerError("")),
@@ -155,7 +156,7 @@ fn ask(
 
 /// Rewrites what is a page.
 fn change(
-    application: &Application,
+    application: &Arc<Application>,
     mut response: ServiceResponse<BoxBody>,
     asked: &Asked,
     task: Task,
@@ -195,20 +196,20 @@ fn change(
         }
     }
     let pause = application.config.body_pause;
-    let counts = application.counts.clone();
+    let recipient = Recipient::new(application, asked.sender.client, asked.path());
     let rewriter = application
         .rewriter(&plan)
         .filter(|_| asked.method != Method::HEAD);
     match rewriter {
         None => response.map_body(|_, body| {
             let size = body.size();
-            Answer::new(Chunks(body), size, pause, counts, guard).boxed()
+            Answer::new(Chunks(body), size, pause, recipient, guard).boxed()
         }),
         Some((rewriter, coding)) => {
             let ended = application.ended(&plan);
             response.map_body(|_, body| {
                 let chunks = rewriting::rewrite(Chunks(body), coding, rewriter, ended);
-                Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
+                Answer::new(chunks, BodySize::Stream, pause, recipient, guard).boxed()
             })
         }
     }

@@ -102,7 +102,7 @@ impl Metrics {
         for outcome in OUTCOMES {
             self.pages.with_label_values(&[application, outcome]);
         }
-        for reason in Failure::CODES.iter().chain(&BROKEN_OFF) {
+        for reason in Failure::CODES.iter().chain(&[STALLED, BROKEN]) {
             self.failures.with_label_values(&[application, reason]);
         }
         Counts {
@@ -163,5 +163,7 @@ pub const OUTCOMES: [&str; 10] = [
     "too_long",
 ];
 
-/// An answer that had begun and could not be finished.
-pub const BROKEN_OFF: [&str; 2] = ["answer_stalled", "answer_broken"];
+/// An answer that had begun stood still.
+pub const STALLED: &str = "answer_stalled";
+/// An answer that had begun broke off, or could not be decompressed.
+pub const BROKEN: &str = "answer_broken";

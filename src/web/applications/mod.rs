@@ -211,16 +211,11 @@ impl Application {
         name.eq_ignore_ascii_case(wanted)
     }
 
-    /// Who asks, as log lines name it: behind a trusted proxy whom that names.
-    fn client(&self, head: &RequestHead) -> SocketAddr {
+    fn sender(&self, head: &RequestHead, secure: bool) -> Sender {
         let peer = head.peer_addr.unwrap_or(NOBODY);
-        client_address(peer, &self.proxies.trusted, &headers(&head.headers))
-    }
-
-    fn sender(&self, peer: Option<SocketAddr>, secure: bool) -> Sender {
-        let peer = peer.unwrap_or(NOBODY);
         Sender {
             peer,
+            client: client_address(peer, &self.proxies.trusted, &headers(&head.headers)),
             is_trusted: self.proxies.trusts(peer.ip()),
             secure,
         }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
@@ -136,6 +138,7 @@ impl Connector {
             return Ok(Stream {
                 io: TokioIo::new(Box::new(socket)),
                 is_http2: false,
+                is_used: Used::default(),
             });
         };
         let mut config = ClientConfig::clone(&trust.client.load().config);
@@ -151,6 +154,7 @@ impl Connector {
         Ok(Stream {
             io: TokioIo::new(Box::new(stream)),
             is_http2,
+            is_used: Used::default(),
         })
     }
 
@@ -208,11 +212,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 pub struct Stream {
     io: TokioIo<Box<dyn Socket>>,
     is_http2: bool,
+    is_used: Used,
 }
+
+/// Whether a request was answered over a connection.
+#[derive(Clone, Default)]
+struct Used(Arc<AtomicBool>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        let connected = Connected::new();
+        let connected = Connected::new().extra(self.is_used.clone());
         if self.is_http2 {
             connected.negotiated_h2()
         } else {
@@ -268,6 +277,23 @@ pub fn pool(connector: Connector, application: &Application, idle: usize) -> Poo
         .http2_only(application.protocol == Protocol::Http2)
         .set_host(false)
         .build(connector)
+}
+
+/// An answer has come: its connection is one that was used.
+pub fn note_use<B>(response: &http::Response<B>) {
+    if let Some(Used(is_used)) = response.extensions().get() {
+        is_used.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether the origin has closed a connection that it had answered over before: most likely it had kept it long enough.
+pub fn is_stale(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut extensions = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extensions);
+    }
+    let is_used = |Used(is_used): &Used| is_used.load(Ordering::Relaxed);
+    extensions.get().is_some_and(is_used) && matches!(failure(error), Failure::OriginClosed(_))
 }
 
 /// What a failed request means.

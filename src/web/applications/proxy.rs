@@ -46,7 +46,7 @@ use crate::web::applications::response;
 use crate::web::applications::response::Plan;
 use crate::web::applications::rewriting;
 use crate::web::applications::rewriting::Rewriter;
-use crate::web::applications::told::told;
+use crate::web::applications::told::Recipient;
 use crate::web::applications::Application;
 use crate::web::library;
 
@@ -131,6 +131,22 @@ impl Asked {
     }
 }
 
+/// Why there is no answer of the origin's.
+struct Unanswered {
+    failure: Failure,
+    /// The connection had been kept, and the origin closed it as the request came.
+    is_stale: bool,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            is_stale: false,
+        }
+    }
+}
+
 impl Proxy {
     /// Answers one request.
     pub async fn answer(
@@ -140,8 +156,7 @@ impl Proxy {
         secure: bool,
     ) -> HttpResponse {
         let application = Arc::clone(&self.application);
-        let sender = application.sender(request.peer_addr(), secure);
-        let client = application.client(request.head());
+        let sender = application.sender(request.head(), secure);
         let result = match Asked::read(request.head(), sender) {
             Err(failure) => Err(failure),
             Ok(asked) => {
@@ -156,8 +171,8 @@ impl Proxy {
             }
         };
         let response = match result {
-            Ok(response) => told(response, &application, client, request.path()),
-            Err(failure) => fail(&application, &failure, request.path(), client),
+            Ok(response) => response,
+            Err(failure) => fail(&application, &failure, request.path(), sender.client),
         };
         application.counts.answered(response.status().as_u16());
         response
@@ -203,10 +218,47 @@ impl Proxy {
             &application.mark,
         )?;
         let uri = self.uri(&asked)?;
+        let outgoing = || self.outgoing(&asked.method, &uri, &head.headers, length);
+        let mut first = outgoing();
+        let mut carrying = None;
+        if let Some(length) = length.of_body() {
+            let (queue, body) = RequestBody::queued(length);
+            *first.body_mut() = body;
+            let count = application.counts.from_client.clone();
+            carrying = Some(Box::pin(body::carry(
+                payload,
+                queue,
+                config.body_bytes,
+                config.body_pause,
+                count,
+            )));
+        }
+        // RFC 9110 section 9.2.2: what changes nothing may be asked again.
+        let mut again = match carrying {
+            None if asked.method.is_safe() => STALE,
+            _ => 0,
+        };
+        let mut answer = self.exchange(first, carrying.take()).await;
+        while let (Err(Unanswered { is_stale: true, .. }), 1..) = (&answer, again) {
+            again -= 1;
+            answer = self.exchange(outgoing(), carrying.take()).await;
+        }
+        let response = answer.map_err(|unanswered| unanswered.failure)?;
+        self.receive(response, &asked, task, &head, guard, is_old)
+    }
+
+    /// The request for the origin, without its body.
+    fn outgoing(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        length: Length,
+    ) -> http::Request<RequestBody> {
         let mut outgoing = http::Request::new(RequestBody::none());
-        *outgoing.method_mut() = asked.method.clone();
-        *outgoing.uri_mut() = uri;
-        *outgoing.headers_mut() = head.headers.clone();
+        *outgoing.method_mut() = method.clone();
+        *outgoing.uri_mut() = uri.clone();
+        *outgoing.headers_mut() = headers.clone();
         let lines = outgoing.headers_mut();
         match length {
             Length::None => {}
@@ -222,21 +274,7 @@ impl Proxy {
             }
             Length::Unknown => {}
         }
-        let mut carrying = None;
-        if let Some(length) = length.of_body() {
-            let (queue, body) = RequestBody::queued(length);
-            *outgoing.body_mut() = body;
-            let count = application.counts.from_client.clone();
-            carrying = Some(Box::pin(body::carry(
-                payload,
-                queue,
-                config.body_bytes,
-                config.body_pause,
-                count,
-            )));
-        }
-        let response = self.exchange(outgoing, carrying).await?;
-        self.receive(response, &asked, task, &head, guard, is_old)
+        outgoing
     }
 
     /// Sends the request and its body, until the head of the answer is there.
@@ -246,7 +284,7 @@ impl Proxy {
         mut carrying: Option<
             impl std::future::Future<Output = Result<(), Failure>> + Unpin + 'static,
         >,
-    ) -> Result<http::Response<Incoming>, Failure> {
+    ) -> Result<http::Response<Incoming>, Unanswered> {
         let pool = self.connections.by(outgoing.uri().authority());
         let sending = pool.request(outgoing);
         tokio::pin!(sending);
@@ -266,10 +304,13 @@ impl Proxy {
                         // The origin answers before it has all of the body, and may go on to read it.
                         actix_rt::spawn(carrying);
                     }
-                    return response.map_err(|error| origin::failure(&error));
+                    return response.inspect(origin::note_use).map_err(|error| Unanswered {
+                        is_stale: origin::is_stale(&error),
+                        failure: origin::failure(&error),
+                    });
                 }
                 () = tokio::time::sleep_until(deadline), if !is_carrying => {
-                    return Err(Failure::OriginTimeout("no answer in time"));
+                    return Err(Failure::OriginTimeout("no answer in time").into());
                 }
             }
         }
@@ -339,7 +380,7 @@ impl Proxy {
         );
         let mut answer = start(parts.status, &parts.headers)?;
         let pause = application.config.body_pause;
-        let counts = application.counts.clone();
+        let recipient = Recipient::new(application, asked.sender.client, asked.path());
         let is_head = asked.method == Method::HEAD;
         let chunks = Chunks::new(body);
         let body = match (application.rewriter(&plan), is_head) {
@@ -348,7 +389,7 @@ impl Proxy {
                 if let (Length::Known(length), Plan::Pass(_)) = (length, &plan) {
                     answer.no_chunking(length);
                 }
-                Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
+                Answer::new(chunks, BodySize::Stream, pause, recipient, guard).boxed()
             }
             (None, false) => {
                 let size = match length {
@@ -356,12 +397,12 @@ impl Proxy {
                     Length::Unknown | Length::None => BodySize::Stream,
                 };
                 let size = if is_empty { BodySize::Sized(0) } else { size };
-                Answer::new(chunks, size, pause, counts, guard).boxed()
+                Answer::new(chunks, size, pause, recipient, guard).boxed()
             }
             (Some((rewriter, coding)), false) => {
                 let ended = application.ended(&plan);
                 let chunks = rewriting::rewrite(chunks, coding, rewriter, ended);
-                Answer::new(chunks, BodySize::Stream, pause, counts, guard).boxed()
+                Answer::new(chunks, BodySize::Stream, pause, recipient, guard).boxed()
             }
         };
         if let Plan::Pass(Some(reason)) = &plan {
@@ -526,6 +567,9 @@ pub fn fail(
 pub fn shown(path: &str) -> String {
     path.chars().take(SHOWN).collect()
 }
+
+/// Kept connections that may turn out to be closed, one after the other.
+const STALE: usize = 3;
 
 /// Characters of a path in a log line.
 const SHOWN: usize = 100;

@@ -22,6 +22,8 @@ use crate::web::applications::validators;
 pub struct Sender {
     /// The other end of the socket.
     pub peer: SocketAddr,
+    /// Whom log lines name: behind a trusted proxy, whom that names.
+    pub client: SocketAddr,
     /// Whether what it says of others is believed.
     pub is_trusted: bool,
     /// Whether it came over TLS.

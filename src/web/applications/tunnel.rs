@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +41,7 @@ use crate::web::applications::proxy::Asked;
 use crate::web::applications::proxy::Length;
 use crate::web::applications::request;
 use crate::web::applications::request::Hosts;
+use crate::web::applications::request::Sender;
 use crate::web::applications::request::Task;
 use crate::web::applications::response;
 use crate::web::applications::Application;
@@ -62,23 +62,22 @@ impl Elsewhere for Applications {
             let Some(application) = application else {
                 return;
             };
-            let client = application.client(taken.request.head());
-            let path = taken.request.path().to_owned();
-            if let Err(error) = pass(&application, taken, client).await {
+            let sender = application.sender(taken.request.head(), taken.secure);
+            let (client, path) = (sender.client, taken.request.path().to_owned());
+            if let Err(error) = pass(&application, taken, sender).await {
                 debug!(application = application.config.name, %client, path, %error, "WebSocket ended");
             }
         })
     }
 }
 
-async fn pass(application: &Arc<Application>, taken: Taken, client: SocketAddr) -> io::Result<()> {
+async fn pass(application: &Arc<Application>, taken: Taken, sender: Sender) -> io::Result<()> {
     let Taken {
         request,
-        secure,
         mut io,
         mut early,
+        ..
     } = taken;
-    let sender = application.sender(request.peer_addr(), secure);
     let path = request.path().to_owned();
     let opened = match ask(application, &request, sender) {
         Err(failure) => Err(failure),
@@ -98,7 +97,7 @@ async fn pass(application: &Arc<Application>, taken: Taken, client: SocketAddr) 
     let (head, response, guard) = match opened {
         Ok(opened) => opened,
         Err(failure) => {
-            let told = proxy::fail(application, &failure, &path, client);
+            let told = proxy::fail(application, &failure, &path, sender.client);
             application.counts.answered(told.status().as_u16());
             return tell(&mut io, &failure).await;
         }
@@ -169,7 +168,7 @@ type Ready = (Connector, http::Request<RequestBody>, Guard);
 fn ask(
     application: &Application,
     request: &actix_http::Request,
-    sender: request::Sender,
+    sender: Sender,
 ) -> Result<Ready, Failure> {
     let asked = Asked::read(request.head(), sender)?;
     let is_plain = asked.method == Method::GET

@@ -478,6 +478,32 @@ fn connections_to_the_origin_are_kept_for_a_while() {
     assert_eq!(origin.connections(), 2);
 }
 
+/// An origin that closes a kept connection as a request comes is asked again, but not for what may have been done.
+#[test]
+fn a_connection_that_was_kept_too_long_is_no_failure() {
+    let origin = Origin::start(|request, stream| {
+        let is_first = request.header("x-first").is_some();
+        is_first && stream.get_mut().write_all(&ok("", "here")).is_ok()
+    });
+    let text = format!("[listen]\nworkers = 1\n{}", configuration(&origin, ""));
+    let gateway = Gateway::start(&text);
+    let asked = |method: &str, lines: &str| {
+        let lines = format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n");
+        exchange(gateway.public(), lines).status
+    };
+    let first = "X-First: 1\r\n";
+    assert_eq!(asked("GET", first), 200);
+    // The second request of a connection is answered by its end, and so is the first of another one.
+    assert_eq!(asked("GET", ""), 502);
+    assert_eq!(origin.requests().len(), 3);
+    for (method, asks) in [("POST", 1), ("DELETE", 1), ("OPTIONS", 2)] {
+        assert_eq!(asked("GET", first), 200);
+        let before = origin.requests().len();
+        assert_eq!(asked(method, ""), 502, "{method}");
+        assert_eq!(origin.requests().len() - before, asks, "{method}");
+    }
+}
+
 /// A byte now and then is no body that has an end.
 #[test]
 fn a_body_that_drips_has_an_end() {

@@ -18,6 +18,7 @@ pub(super) fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 fn sender(is_trusted: bool) -> Sender {
     Sender {
         peer: "192.0.2.7:4711".parse().unwrap(),
+        client: "192.0.2.7:4711".parse().unwrap(),
         is_trusted,
         secure: true,
     }
