@@ -26,12 +26,12 @@ use http::Method;
 use http::StatusCode;
 
 use crate::downstream::listener::is_secure;
+use crate::web::applications::asked::Asked;
 use crate::web::applications::body::Answer;
 use crate::web::applications::csp;
 use crate::web::applications::failure::Failure;
 use crate::web::applications::in_flight;
 use crate::web::applications::proxy;
-use crate::web::applications::proxy::Asked;
 use crate::web::applications::request;
 use crate::web::applications::request::Head;
 use crate::web::applications::request::Hosts;

@@ -1,17 +1,20 @@
 //! Web applications behind the gateway: their pages get the browser library on the way, and everything else passes.
 //!
-//! `config` what can be set; `proxy` one request; `request`, `response`, `hop`, `path`, `validators` and `csp` what
-//! happens to heads; `body`, `rewriting`, `page` and `loader` what happens to bodies; `origin` the connections; `folder`
-//! files; `tunnel` the application's own WebSockets; `told` what the log says of answers that break off.
+//! `config` what can be set; `asked` and `proxy` one request; `request`, `response`, `hop`, `path`, `validators` and
+//! `csp` what happens to heads; `body`, `changes`, `rewriting`, `page` and `loader` what happens to bodies; `origin` and
+//! `connections` the way to the origin; `folder` files; `tunnel` the application's own WebSockets; `told` what the log
+//! says of answers that break off.
 
+pub mod asked;
 pub mod body;
+mod changes;
 pub mod coding;
 pub mod config;
 mod connections;
 pub mod csp;
 pub mod failure;
-pub mod hop;
 pub mod folder;
+pub mod hop;
 pub mod in_flight;
 pub mod loader;
 pub mod metrics;

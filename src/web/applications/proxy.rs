@@ -13,7 +13,6 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use futures_util::future::OptionFuture;
 use http::HeaderMap;
-use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
@@ -22,6 +21,9 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::web::applications::asked::length;
+use crate::web::applications::asked::Asked;
+use crate::web::applications::asked::Length;
 use crate::web::applications::body;
 use crate::web::applications::body::Answer;
 use crate::web::applications::body::Chunks;
@@ -31,21 +33,15 @@ use crate::web::applications::connections::Connections;
 use crate::web::applications::csp;
 use crate::web::applications::failure::Failure;
 use crate::web::applications::in_flight::Guard;
-use crate::web::applications::loader;
 use crate::web::applications::origin;
 use crate::web::applications::origin::Connector;
-use crate::web::applications::page::Outcome;
-use crate::web::applications::page::Page;
-use crate::web::applications::path;
 use crate::web::applications::request;
 use crate::web::applications::request::Head;
 use crate::web::applications::request::Hosts;
-use crate::web::applications::request::Sender;
 use crate::web::applications::request::Task;
 use crate::web::applications::response;
 use crate::web::applications::response::Plan;
 use crate::web::applications::rewriting;
-use crate::web::applications::rewriting::Rewriter;
 use crate::web::applications::told::Recipient;
 use crate::web::applications::Application;
 use crate::web::library;
@@ -58,77 +54,6 @@ pub struct Proxy {
     pub connector: Connector,
     /// This worker's connections to it.
     pub connections: Connections,
-}
-
-/// What is known of a request without its body.
-pub struct Asked {
-    /// Its method.
-    pub method: Method,
-    /// Path and query, as they came.
-    pub target: String,
-    /// Its lines.
-    pub headers: HeaderMap,
-    /// Its host, from the line or from the target.
-    pub host: String,
-    /// Who sends it.
-    pub sender: Sender,
-}
-
-impl Asked {
-    /// Reads the head of a request.
-    ///
-    /// # Errors
-    ///
-    /// A head that can be read in two ways.
-    pub fn read(head: &actix_web::dev::RequestHead, sender: Sender) -> Result<Self, Failure> {
-        let path = head.uri.path();
-        if path::is_treacherous(path) {
-            return Err(Failure::PathRefused);
-        }
-        let mut headers = HeaderMap::with_capacity(head.headers.len());
-        for (name, value) in head.headers.iter() {
-            let line = HeaderName::from_bytes(name.as_str().as_bytes())
-                .ok()
-                .zip(HeaderValue::from_bytes(value.as_bytes()).ok());
-            let Some((name, value)) = line else {
-                return Err(Failure::HeadRefused("a line that is not HTTP"));
-            };
-            headers.append(name, value);
-        }
-        let host = match headers.get(http::header::HOST) {
-            None => String::new(),
-            Some(host) => host.to_str().map_err(|_| Failure::HostRefused)?.to_owned(),
-        };
-        if !host.is_empty() && host.parse::<http::uri::Authority>().is_err() {
-            return Err(Failure::HostRefused);
-        }
-        // RFC 9112 section 3.2.2 lets a request name its host twice.
-        let other = head.uri.authority().map(|authority| authority.as_str());
-        if other.is_some_and(|other| !other.eq_ignore_ascii_case(&host)) {
-            return Err(Failure::HostRefused);
-        }
-        let method = Method::from_bytes(head.method.as_str().as_bytes())
-            .map_err(|_| Failure::MethodRefused)?;
-        if matches!(method, Method::TRACE | Method::CONNECT) {
-            return Err(Failure::MethodRefused);
-        }
-        let target = match head.uri.path_and_query() {
-            Some(target) => target.as_str().to_owned(),
-            None => path.to_owned(),
-        };
-        Ok(Self {
-            method,
-            target,
-            headers,
-            host,
-            sender,
-        })
-    }
-
-    /// The path without the query.
-    pub fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
 }
 
 /// Why there is no answer of the origin's.
@@ -420,102 +345,6 @@ impl Proxy {
     }
 }
 
-impl Application {
-    /// What changes the body, and how it is compressed.
-    pub(super) fn rewriter(&self, plan: &Plan) -> Option<(Rewriter, super::coding::Coding)> {
-        match plan {
-            Plan::Pass(_) => None,
-            Plan::Page {
-                coding,
-                nonce,
-                is_document,
-                ..
-            } => {
-                let nonce = nonce
-                    .as_ref()
-                    .map_or_else(String::new, |nonce| format!(" nonce=\"{nonce}\""));
-                let tag = format!(
-                    "<script src=\"{}\" integrity=\"{}\"{nonce}></script>",
-                    library::SCRIPT,
-                    self.hash
-                );
-                let page = Page::new(
-                    tag,
-                    library::SCRIPT,
-                    *is_document,
-                    self.config.tag_bytes.get(),
-                );
-                Some((Rewriter::Page(Box::new(page)), *coding))
-            }
-            Plan::Script { coding, loader } => {
-                let address = match loader {
-                    loader::Loader::Module => INSTALL,
-                    loader::Loader::Worker => library::SCRIPT,
-                };
-                Some((
-                    Rewriter::Script(loader::Script::new(*loader, address)),
-                    *coding,
-                ))
-            }
-        }
-    }
-
-    /// Counts what became of a page or script when it has passed.
-    pub(super) fn ended(&self, plan: &Plan) -> impl FnOnce(Option<Outcome>) + 'static {
-        let counts = self.counts.clone();
-        let connects = !matches!(
-            plan,
-            Plan::Page {
-                connects: false,
-                ..
-            }
-        );
-        move |outcome| {
-            counts.page(match outcome {
-                None => "loader",
-                Some(Outcome::Inserted) if connects => "inserted",
-                Some(Outcome::Inserted) => "inserted_without_config",
-                Some(Outcome::Fragment) => "fragment",
-                Some(Outcome::Charset) => "charset",
-                Some(Outcome::TooLong) => "too_long",
-            });
-        }
-    }
-}
-
-/// What a head says of its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Length {
-    /// There is none.
-    None,
-    /// So many bytes.
-    Known(u64),
-    /// Its own framing says where it ends.
-    Unknown,
-}
-
-impl Length {
-    /// The length of the body to send; the outer none for no body.
-    fn of_body(self) -> Option<Option<u64>> {
-        match self {
-            Self::None | Self::Known(0) => None,
-            Self::Known(length) => Some(Some(length)),
-            Self::Unknown => Some(None),
-        }
-    }
-}
-
-/// The length that a head tells.
-pub fn length(headers: &HeaderMap) -> Length {
-    if headers.contains_key(http::header::TRANSFER_ENCODING) {
-        return Length::Unknown;
-    }
-    headers
-        .get(http::header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map_or(Length::None, Length::Known)
-}
-
 /// An answer with this head.
 fn start(
     status: StatusCode,
@@ -573,6 +402,3 @@ const STALE: usize = 3;
 
 /// Characters of a path in a log line.
 const SHOWN: usize = 100;
-
-/// The module that replaces `WebSocket` when it is imported.
-const INSTALL: &str = "/_smeuse/install.mjs";

@@ -31,14 +31,15 @@ use crate::downstream::upgrade::Elsewhere;
 use crate::downstream::upgrade::Io;
 use crate::downstream::upgrade::Taken;
 use crate::drain;
+use crate::web::applications::asked::length;
+use crate::web::applications::asked::Asked;
+use crate::web::applications::asked::Length;
 use crate::web::applications::body::RequestBody;
 use crate::web::applications::failure::Failure;
 use crate::web::applications::in_flight::Guard;
 use crate::web::applications::origin;
 use crate::web::applications::origin::Connector;
 use crate::web::applications::proxy;
-use crate::web::applications::proxy::Asked;
-use crate::web::applications::proxy::Length;
 use crate::web::applications::request;
 use crate::web::applications::request::Hosts;
 use crate::web::applications::request::Sender;
@@ -173,10 +174,7 @@ fn ask(
     let asked = Asked::read(request.head(), sender)?;
     let is_plain = asked.method == Method::GET
         && request.version() == Version::HTTP_11
-        && matches!(
-            proxy::length(&asked.headers),
-            Length::None | Length::Known(0)
-        );
+        && matches!(length(&asked.headers), Length::None | Length::Known(0));
     if !is_plain
         || !is_named(&asked.headers, &header::CONNECTION, "upgrade")
         || !is_named(&asked.headers, &header::UPGRADE, "websocket")
