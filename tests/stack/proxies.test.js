@@ -2,6 +2,7 @@
 // proxy, TLS at the proxy, to a real RabbitMQ.
 import assert from "node:assert/strict"
 import { readFile, writeFile } from "node:fs/promises"
+import { createServer } from "node:http"
 import { request } from "node:https"
 import { after, before, describe, test } from "node:test"
 import { sharedBroker } from "../js/kit/broker.js"
@@ -62,16 +63,28 @@ const PROXIES = {
 }
 
 let broker
-before(async () => (broker = await sharedBroker()))
-after(() => broker?.stop())
+/** An application that is out of order, and what it was asked. */
+const asked = []
+const shop = createServer((request, response) => {
+  asked.push(`${request.method} ${request.url}`)
+  response.writeHead(503).end("sold out")
+})
+before(async () => {
+  broker = await sharedBroker()
+  await new Promise((resolve) => shop.listen(0, "127.0.0.1", resolve))
+})
+after(() => {
+  shop.close()
+  return broker?.stop()
+})
 
 /** What a page's request through the proxy is answered. */
-const get = (site, path, headers = {}) =>
+const get = (site, path, headers = {}, method = "GET") =>
   within(
     5_000,
     `the answer to ${path}`,
     new Promise((resolve, reject) => {
-      const asking = request(`https://localhost:${site.port}${path}`, { ca: site.ca, headers, agent: false }, (response) => {
+      const asking = request(`https://localhost:${site.port}${path}`, { ca: site.ca, method, headers, agent: false }, (response) => {
         let body = ""
         response.on("data", (data) => (body += data)).on("end", () => resolve({ status: response.statusCode, headers: response.headers, body }))
       })
@@ -82,6 +95,13 @@ const get = (site, path, headers = {}) =>
       asking.end()
     }),
   )
+
+/** It is behind the gateway, too. */
+const SHOP = () => ({
+  SMEUSE__WEB__APPLICATIONS__0__NAME: "shop",
+  SMEUSE__WEB__APPLICATIONS__0__PATH: "/shop",
+  SMEUSE__WEB__APPLICATIONS__0__ORIGIN: `http://127.0.0.1:${shop.address().port}`,
+})
 
 /** Two gateways behind a proxy. */
 async function startSite(name, { env }) {
@@ -98,7 +118,7 @@ async function startSite(name, { env }) {
         upstream: broker.url,
         listen: `${address}:${listen}`,
         admin: `${address}:${admin}`,
-        env: { SMEUSE__PROXIES__TRUSTED: '["127.0.0.1"]', SMEUSE__DRAIN__DEADLINE: "2s", SMEUSE__DRAIN__SPREAD: "500ms", ...env },
+        env: { SMEUSE__PROXIES__TRUSTED: '["127.0.0.1"]', SMEUSE__DRAIN__DEADLINE: "2s", SMEUSE__DRAIN__SPREAD: "500ms", ...SHOP(), ...env },
       }),
     ),
   )
@@ -179,6 +199,17 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
       } finally {
         await session.close().catch(() => {})
       }
+    })
+
+    test("asks an application once for what is not to be done twice", async () => {
+      for (const method of ["POST", "PATCH"]) {
+        asked.length = 0
+        const { status, body } = await get(site, "/shop/order", {}, method)
+        assert.deepEqual({ status, body }, { status: 503, body: "sold out" })
+        assert.deepEqual(asked, [`${method} /shop/order`])
+      }
+      // And no refusal closes the site for others.
+      assert.equal((await get(site, "/_smeuse/config.json")).status, 200)
     })
 
     test("sends new sessions elsewhere while a gateway drains, and carries its last word", async () => {

@@ -24,8 +24,9 @@ impl Application {
                 let nonce = nonce
                     .as_ref()
                     .map_or_else(String::new, |nonce| format!(" nonce=\"{nonce}\""));
+                // Where a document is sandboxed or asks for integrity, only what may be read across origins counts as checked.
                 let tag = format!(
-                    "<script src=\"{}\" integrity=\"{}\"{nonce}></script>",
+                    "<script src=\"{}\" integrity=\"{}\" crossorigin{nonce}></script>",
                     library::SCRIPT,
                     self.hash
                 );

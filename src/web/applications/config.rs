@@ -42,6 +42,8 @@ pub struct Application {
     pub rewrite: bool,
     /// Paths at and below which pages are left as they are.
     pub skip: Vec<String>,
+    /// Pages whoever asks for them: those that a service worker fetches to keep them.
+    pub documents: Vec<String>,
     /// JavaScript modules that open sockets without a page: workers of type "module", above all.
     pub modules: Vec<String>,
     /// Classic worker scripts that open sockets.
@@ -110,6 +112,7 @@ impl Default for Application {
             host_header: HostHeader::Preserve,
             rewrite: true,
             skip: Vec::new(),
+            documents: Vec::new(),
             modules: Vec::new(),
             workers: Vec::new(),
             tag_bytes: non_zero(256 * 1024),
@@ -185,9 +188,15 @@ impl Application {
         }
     }
 
-    /// Whether a path is in a list of scripts.
+    /// Whether a path is in a list, in which a `*` stands for what a build puts into a name.
     pub fn is_listed(list: &[String], path: &str) -> bool {
-        list.iter().any(|listed| listed == path)
+        list.iter().any(|listed| match listed.split_once('*') {
+            None => listed == path,
+            Some((before, behind)) => path
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(behind))
+                .is_some_and(|any| !any.contains('/')),
+        })
     }
 
     /// Whether pages at this path are left as they are.
@@ -200,13 +209,18 @@ impl Application {
         if path::is_gateways(&self.path) {
             return Err("path: what lies below /_smeuse is the gateway's own".to_owned());
         }
-        for (key, paths) in [
-            ("skip", &self.skip),
-            ("modules", &self.modules),
-            ("workers", &self.workers),
+        for (key, paths, stars) in [
+            ("skip", &self.skip, 0),
+            ("documents", &self.documents, 1),
+            ("modules", &self.modules, 1),
+            ("workers", &self.workers, 1),
         ] {
             for (index, path) in paths.iter().enumerate() {
-                check_path(&format!("{key}.{index}"), path)?;
+                let key = format!("{key}.{index}");
+                check_path(&key, path)?;
+                if path.matches('*').count() > stars {
+                    return Err(format!("{key}: {path:?} has more than {stars} \"*\""));
+                }
             }
         }
         if let Some(host) = &self.host {
@@ -327,7 +341,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_told_with_its_key() {
         type Change = fn(&mut Application);
-        let table: [(Change, Option<&str>); 22] = [
+        let table: [(Change, Option<&str>); 25] = [
             (|_| {}, None),
             (|a| a.origin = Some("https://[::1]".to_owned()), None),
             (|a| a.name = "a b".to_owned(), Some("name: ")),
@@ -363,6 +377,12 @@ mod tests {
                 |a| a.workers = vec!["/a".to_owned(), "b".to_owned()],
                 Some("workers.1: "),
             ),
+            (|a| a.workers = vec!["/a-*.js".to_owned()], None),
+            (
+                |a| a.modules = vec!["/*/a-*.js".to_owned()],
+                Some("modules.0: "),
+            ),
+            (|a| a.skip = vec!["/a*".to_owned()], Some("skip.0: ")),
             (|a| a.head_bytes = 8_191, Some("head_bytes: ")),
             (|a| a.idle = Duration::ZERO, Some("idle: ")),
         ];
@@ -380,6 +400,25 @@ mod tests {
                 (other, expected) => panic!("row {row}: {other:?}, expected {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_star_stands_for_a_part_of_a_name() {
+        let list = ["/a.js".to_owned(), "/f/w-*.js".to_owned()];
+        for (path, is) in [
+            ("/a.js", true),
+            ("/b.js", false),
+            ("/f/w-1a2b.js", true),
+            ("/f/w-.js", true),
+            ("/f/w-*.js", true),
+            ("/f/w-a/b.js", false),
+            ("/f/w-a.mjs", false),
+            ("/f/w.js", false),
+        ] {
+            assert_eq!(Application::is_listed(&list, path), is, "{path}");
+        }
+        // What stands before it and behind it does not overlap.
+        assert!(!Application::is_listed(&["/aba*ba".to_owned()], "/aba"));
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Connections {
         }
     }
 
+    /// Connections that are opened for one request.
+    pub fn anew(&self) -> &Pool {
+        &self.unkept
+    }
+
     /// Where a request by this name goes.
     pub fn by(&self, name: Option<&Authority>) -> &Pool {
         let mut names = self.names.borrow_mut();

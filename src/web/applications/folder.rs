@@ -19,6 +19,7 @@ use actix_web::http::header as actix_header;
 use actix_web::web;
 use actix_web::web::Bytes;
 use actix_web::web::ServiceConfig;
+use actix_web::HttpResponse;
 use futures_util::Stream;
 use http::header;
 use http::HeaderMap;
@@ -56,6 +57,7 @@ pub fn serve(
         .index_file("index.html")
         // The page's own links are relative to the folder.
         .redirect_to_slash_directory()
+        .default_handler(web::to(none))
         .prefer_utf8(true);
     let path = application.config.path.trim_end_matches('/');
     let application = Arc::clone(application);
@@ -65,6 +67,13 @@ pub fn serve(
             .wrap_fn(move |request, next| answer(Arc::clone(&application), request, next))
             .service(files),
     );
+}
+
+/// There is no such file.
+async fn none() -> HttpResponse {
+    HttpResponse::NotFound()
+        .content_type("text/plain; charset=utf-8")
+        .body("not_found: there is no such file\n")
 }
 
 fn answer<S>(
@@ -197,10 +206,12 @@ fn change(
     }
     let pause = application.config.body_pause;
     let recipient = Recipient::new(application, asked.sender.client, asked.path());
-    let rewriter = application
-        .rewriter(&plan)
-        .filter(|_| asked.method != Method::HEAD);
-    match rewriter {
+    let is_head = asked.method == Method::HEAD;
+    match application.rewriter(&plan) {
+        // How long the rewritten page is nobody knows.
+        Some(_) if is_head => response.map_body(|_, body| {
+            Answer::new(Chunks(body), BodySize::Stream, pause, recipient, guard).boxed()
+        }),
         None => response.map_body(|_, body| {
             let size = body.size();
             Answer::new(Chunks(body), size, pause, recipient, guard).boxed()

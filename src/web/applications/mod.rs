@@ -29,6 +29,7 @@ mod told;
 pub mod tunnel;
 pub mod validators;
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -127,7 +128,7 @@ impl Applications {
         // A host before any host, a longer path before a shorter one.
         all.sort_by_key(|application| {
             let path = application.config.path.trim_end_matches('/');
-            (application.config.host.is_none(), usize::MAX - path.len())
+            (application.config.host.is_none(), Reverse(path.len()))
         });
         Ok(Self { all })
     }

@@ -1,8 +1,11 @@
 //! One request for an application with an origin: passed on, answered, and in between nothing held but what is under way.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::BodySize;
 use actix_web::body::BoxBody;
@@ -35,6 +38,7 @@ use crate::web::applications::failure::Failure;
 use crate::web::applications::in_flight::Guard;
 use crate::web::applications::origin;
 use crate::web::applications::origin::Connector;
+use crate::web::applications::origin::Pool;
 use crate::web::applications::request;
 use crate::web::applications::request::Head;
 use crate::web::applications::request::Hosts;
@@ -159,14 +163,16 @@ impl Proxy {
             )));
         }
         // RFC 9110 section 9.2.2: what changes nothing may be asked again.
-        let mut again = match carrying {
-            None if asked.method.is_safe() => STALE,
-            _ => 0,
-        };
-        let mut answer = self.exchange(first, carrying.take()).await;
-        while let (Err(Unanswered { is_stale: true, .. }), 1..) = (&answer, again) {
-            again -= 1;
-            answer = self.exchange(outgoing(), carrying.take()).await;
+        let is_repeatable = carrying.is_none() && asked.method.is_safe();
+        let begin = Instant::now();
+        let pool = self.connections.by(first.uri().authority());
+        let mut answer = self.exchange(pool, first, carrying).await;
+        let is_stale = matches!(&answer, Err(Unanswered { is_stale: true, .. }));
+        if is_repeatable && is_stale && begin.elapsed() < SOON {
+            let nobody = None::<Pin<Box<dyn Future<Output = Result<(), Failure>>>>>;
+            answer = self
+                .exchange(self.connections.anew(), outgoing(), nobody)
+                .await;
         }
         let response = answer.map_err(|unanswered| unanswered.failure)?;
         self.receive(response, &asked, task, &head, guard, is_old)
@@ -205,12 +211,10 @@ impl Proxy {
     /// Sends the request and its body, until the head of the answer is there.
     async fn exchange(
         &self,
+        pool: &Pool,
         outgoing: http::Request<RequestBody>,
-        mut carrying: Option<
-            impl std::future::Future<Output = Result<(), Failure>> + Unpin + 'static,
-        >,
+        mut carrying: Option<impl Future<Output = Result<(), Failure>> + Unpin + 'static>,
     ) -> Result<http::Response<Incoming>, Unanswered> {
-        let pool = self.connections.by(outgoing.uri().authority());
         let sending = pool.request(outgoing);
         tokio::pin!(sending);
         let patience = self.application.config.head_deadline;
@@ -397,8 +401,8 @@ pub fn shown(path: &str) -> String {
     path.chars().take(SHOWN).collect()
 }
 
-/// Kept connections that may turn out to be closed, one after the other.
-const STALE: usize = 3;
+/// An origin that closes a kept connection has not begun with a request; one that closes it later may have failed at it.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Characters of a path in a log line.
 const SHOWN: usize = 100;

@@ -1,5 +1,18 @@
 //! A request on its way to an origin: which lines go along, what the gateway says of the client, and whether the
 //! answer is one that may be rewritten.
+//!
+//! | the request | [`Task`] | a confirmation is worth ([`validators::Wanted`]) |
+//! | --- | --- | --- |
+//! | lies below `skip` | `Skip` | the origin's |
+//! | names a script of `modules` or `workers` | `Script` | a rewritten one |
+//! | asks for a document, or for one of `documents` | `Page`, sure | a rewritten one |
+//! | says that it asks for something else | `NoDocument` | the origin's |
+//! | does not say, but names HTML | `Page`, sure, if it looks like a document | a rewritten one |
+//! | does not say | `Page`, if it looks like a document | either |
+//! | sends a form and asks for a document or names HTML | `Page` | either |
+//! | sends anything else | `Pass` | the origin's |
+//!
+//! What becomes of the answer then is decided by its own head ([`super::response::Plan`]).
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
@@ -101,6 +114,12 @@ impl Task {
         if Application::is_listed(&application.workers, path) {
             return Self::Script(Loader::Worker);
         }
+        if Application::is_listed(&application.documents, path) {
+            return Self::Page {
+                is_document: true,
+                is_sure: true,
+            };
+        }
         match Asks::read(headers) {
             Asks::Document => Self::Page {
                 is_document: true,
@@ -128,7 +147,7 @@ impl Task {
     }
 
     /// Whether only an answer that the gateway has made counts as one that the browser has.
-    fn is_sure(self) -> bool {
+    pub fn is_sure(self) -> bool {
         matches!(self, Self::Page { is_sure: true, .. } | Self::Script(_))
     }
 
@@ -152,6 +171,8 @@ impl Asks {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match text("sec-fetch-dest") {
             Some(kind) if DOCUMENTS.contains(&kind) => Self::Document,
+            // A service worker that fetches what the browser has asked it for.
+            Some(_) if text("sec-fetch-mode") == Some("navigate") => Self::Document,
             Some(_) => Self::Other,
             None if text("x-requested-with").is_some() => Self::Other,
             None => Self::Unknown {

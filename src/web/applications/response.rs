@@ -110,7 +110,10 @@ pub fn plan(
         Some((essence, parameters)) => (essence.trim(), parameters),
         None => (content_type.trim(), ""),
     };
-    let is_page = essence.eq_ignore_ascii_case("text/html");
+    // Without a type a browser looks at the bytes, unless it is told not to.
+    let is_untyped = !headers.contains_key(header::CONTENT_TYPE)
+        && !headers.contains_key(header::X_CONTENT_TYPE_OPTIONS);
+    let is_page = essence.eq_ignore_ascii_case("text/html") || (is_untyped && task.is_sure());
     let is_script = JAVASCRIPT
         .iter()
         .any(|known| known.eq_ignore_ascii_case(essence));
@@ -156,7 +159,7 @@ pub fn plan(
             Plan::Page {
                 coding,
                 nonce: answer.nonce,
-                is_document,
+                is_document: is_document && !is_untyped,
                 connects: answer.connects,
             }
         }
@@ -261,7 +264,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 /// What of a request decides whether a page is rewritten.
-const DECIDING: &str = "Sec-Fetch-Dest, X-Requested-With";
+const DECIDING: &str = "Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With";
 
 /// What is true of the origin's bytes only.
 const OF_THE_BYTES: &[&str] = &[

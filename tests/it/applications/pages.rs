@@ -24,7 +24,7 @@ const DOCUMENT: &str = "Sec-Fetch-Dest: document\r\n";
 fn tag(gateway: &Gateway, nonce: &str) -> String {
     let script = get(gateway.public(), "/_smeuse/smeuse.js", "");
     let hash = BASE64_STANDARD.encode(Sha384::digest(&script.body));
-    format!("<script src=\"/_smeuse/smeuse.js\" integrity=\"sha384-{hash}\"{nonce}></script>")
+    format!("<script src=\"/_smeuse/smeuse.js\" integrity=\"sha384-{hash}\" crossorigin{nonce}></script>")
 }
 
 fn outcome(gateway: &Gateway, outcome: &str) -> f64 {
@@ -50,7 +50,7 @@ fn a_page_gets_the_script() {
         assert_eq!(answer.header("content-length"), None);
         assert_eq!(
             answer.header("vary"),
-            Some("Sec-Fetch-Dest, X-Requested-With")
+            Some("Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With")
         );
     }
     assert_eq!(outcome(&gateway, "inserted"), 4.0);

@@ -95,7 +95,8 @@ fn a_folder_is_an_application() {
     fs::write(folder.join("a.txt"), "0123456789").expect("a file");
     fs::create_dir_all(folder.join("sub")).expect("a folder in it");
     let text = format!(
-        "[[web.applications]]\nname = \"files\"\npath = \"/files\"\nfolder = {folder:?}\n{}",
+        "[[web.applications]]\nname = \"files\"\npath = \"/files\"\nfolder = {folder:?}\n\
+         [[web.applications]]\nname = \"root\"\nfolder = {folder:?}\n{}",
         configuration::echo()
     );
     let gateway = Gateway::start(&text);
@@ -114,30 +115,48 @@ fn a_folder_is_an_application() {
         &format!("Sec-Fetch-Dest: document\r\nIf-None-Match: {tag}\r\n"),
     );
     assert_eq!((again.status, again.header("etag")), (304, Some(tag)));
+    let mut raw = Raw::connect(gateway.public());
+    raw.send(
+        "HEAD /files/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nSec-Fetch-Dest: document\r\n\r\n",
+    );
+    let (status, head) = raw.head().expect("a head");
+    assert_eq!((status, raw.rest()), (200, Vec::new()));
+    assert!(head.contains(tag), "{head}");
+    assert!(!head.to_lowercase().contains("content-length"), "{head}");
     // A cache must not give to a tab what a script has fetched.
     let fetched = get(gateway.public(), "/files/", "Sec-Fetch-Dest: empty\r\n");
     assert_eq!(fetched.text(), "<!doctype html><head></head><p>x");
     assert_eq!(
         fetched.header("vary"),
-        Some("Sec-Fetch-Dest, X-Requested-With")
+        Some("Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With")
     );
     // Links of the page are relative to the folder, and to no other host.
     for (path, location) in [
         ("/files", Some("/files/")),
         ("/files/sub?a=b", Some("/files/sub/?a=b")),
-        ("//files", None),
+        ("/sub", Some("/sub/")),
+        ("//sub", None),
     ] {
         let answer = get(gateway.public(), path, "");
         assert_eq!(answer.header("location"), location, "{path}");
     }
     let part = get(gateway.public(), "/files/a.txt", "Range: bytes=2-4\r\n");
     assert_eq!((part.status, part.text().as_str()), (206, "234"));
-    assert_eq!(get(gateway.public(), "/files/none", "").status, 404);
+    let none = get(gateway.public(), "/files/none", "");
+    assert_eq!(none.status, 404);
+    assert!(none.text().starts_with("not_found: "), "{}", none.text());
     assert_eq!(get(gateway.public(), "/files/../a", "").status, 400);
     assert_eq!(get(gateway.public(), "/elsewhere", "").status, 404);
     gateway.wait_metric(
         "smeuse_application_requests_total{application=\"files\",status_class=\"2xx\"}",
-        3.0,
+        4.0,
+    );
+    // A file that is not there is no handshake.
+    assert_eq!(
+        gateway.metric(
+            "smeuse_handshakes_total{dialect=\"none\",handshake=\"opening\",outcome=\"path_not_found\"}"
+        ),
+        0.0
     );
     fs::remove_dir_all(&folder).expect("the folder goes");
 }

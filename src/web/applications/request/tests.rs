@@ -206,6 +206,7 @@ fn what_may_be_rewritten() {
         skip: vec!["/plain".to_owned()],
         workers: vec!["/w.js".to_owned()],
         modules: vec!["/m.js".to_owned()],
+        documents: vec!["/kept/*.html".to_owned()],
         ..Application::default()
     };
     let of = |method: Method, path: &str, lines: &[(&str, &str)]| {
@@ -227,6 +228,13 @@ fn what_may_be_rewritten() {
         of(Method::GET, "/", &[("sec-fetch-dest", "empty")]),
         Task::NoDocument
     );
+    // A service worker stands between.
+    let lines = [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "navigate")];
+    assert_eq!(of(Method::GET, "/", &lines), DOCUMENT);
+    // A service worker keeps it for later.
+    let lines = [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "cors")];
+    assert_eq!(of(Method::GET, "/kept/a.html", &lines), DOCUMENT);
+    assert_eq!(of(Method::GET, "/kept/a/b.html", &lines), Task::NoDocument);
     // What a form is answered with is a page of its own.
     assert_eq!(
         of(Method::POST, "/", &[("sec-fetch-dest", "document")]),

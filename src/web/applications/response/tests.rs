@@ -65,7 +65,10 @@ fn a_page_that_is_rewritten_has_another_head() {
         assert!(!map.contains_key(gone), "{gone}");
     }
     let vary: Vec<_> = map.get_all("vary").iter().collect();
-    assert_eq!(vary, ["Cookie", "Sec-Fetch-Dest, X-Requested-With"]);
+    assert_eq!(
+        vary,
+        ["Cookie", "Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With"]
+    );
     assert_eq!(map["last-modified"], "yesterday");
 }
 
@@ -116,7 +119,6 @@ fn what_is_left_alone_keeps_every_line() {
             DOCUMENT,
             None,
         ),
-        (200, &[("etag", "\"a\"")], DOCUMENT, None),
         (
             200,
             &[("content-type", "text/html; charset=UTF-16LE")],
@@ -216,7 +218,10 @@ fn a_cache_does_not_give_a_fetched_page_to_a_tab() {
     let mut map = headers(&lines);
     let plan = planned(200, &mut map, Task::NoDocument, &request(false, None));
     assert_eq!(plan, Plan::Pass(None));
-    assert_eq!(map["vary"], "Sec-Fetch-Dest, X-Requested-With");
+    assert_eq!(
+        map["vary"],
+        "Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With"
+    );
     assert_eq!(map["content-length"], "5");
     let mut map = headers(&[("content-type", "image/png")]);
     planned(200, &mut map, Task::NoDocument, &request(false, None));
@@ -225,10 +230,44 @@ fn a_cache_does_not_give_a_fetched_page_to_a_tab() {
     let mut map = headers(&[("vary", "Cookie")]);
     planned(304, &mut map, Task::NoDocument, &request(false, None));
     let vary: Vec<_> = map.get_all("vary").iter().collect();
-    assert_eq!(vary, ["Cookie", "Sec-Fetch-Dest, X-Requested-With"]);
+    assert_eq!(
+        vary,
+        ["Cookie", "Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With"]
+    );
     let mut map = headers(&[]);
     planned(304, &mut map, Task::NoDocument, &request(false, None));
     assert!(map.is_empty());
+}
+
+#[test]
+fn a_page_without_a_type_is_one_if_it_looks_like_one() {
+    let mut map = headers(&[("content-length", "5")]);
+    let plan = planned(200, &mut map, DOCUMENT, &request(false, None));
+    assert!(
+        matches!(
+            plan,
+            Plan::Page {
+                is_document: false,
+                ..
+            }
+        ),
+        "{plan:?}"
+    );
+    let unsure = Task::Page {
+        is_document: false,
+        is_sure: false,
+    };
+    for (lines, task) in [
+        (&[("x-content-type-options", "nosniff")][..], DOCUMENT),
+        (&[("content-type", "")], DOCUMENT),
+        (&[], unsure),
+        (&[], Task::NoDocument),
+    ] {
+        let mut map = headers(lines);
+        let plan = planned(200, &mut map, task, &request(false, None));
+        assert_eq!(plan, Plan::Pass(None), "{lines:?} {task:?}");
+        assert_eq!(map, headers(lines));
+    }
 }
 
 #[test]
@@ -282,7 +321,10 @@ fn a_confirmation_is_about_what_the_browser_has() {
     );
     assert_eq!(map["etag"], "W/\"abc;smeuse.s.m1\"");
     assert_eq!(map["content-security-policy"], "script-src 'sha384-lib'");
-    assert_eq!(map["vary"], "Sec-Fetch-Dest, X-Requested-With");
+    assert_eq!(
+        map["vary"],
+        "Sec-Fetch-Dest, Sec-Fetch-Mode, X-Requested-With"
+    );
     let mut map = headers(&[]);
     let date = "Thu, 01 Jan 1970 00:01:40 GMT";
     planned(304, &mut map, DOCUMENT, &request(true, Some(date)));
