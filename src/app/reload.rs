@@ -5,6 +5,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
@@ -34,7 +36,11 @@ enum Order {
 
 /// Whoever asks for a reload.
 #[derive(Clone, Debug)]
-pub(super) struct Reloads(SyncSender<Order>);
+pub(super) struct Reloads {
+    wake: SyncSender<()>,
+    /// A signal has asked since the last reload began.
+    everything: Arc<AtomicBool>,
+}
 
 /// Whoever reads.
 struct Reader<R> {
@@ -59,7 +65,9 @@ impl Reloads {
         file: Option<PathBuf>,
         log: logging::Handle,
     ) -> io::Result<Self> {
-        let (sender, orders) = sync_channel(ORDERS);
+        // One order waits at most: whatever comes meanwhile is carried out with it.
+        let (wake, orders) = sync_channel(1);
+        let everything = Arc::<AtomicBool>::default();
         let reader = Reader {
             parts,
             started_with,
@@ -68,8 +76,11 @@ impl Reloads {
             waiting: Vec::new(),
         };
         let thread = thread::Builder::new().name("reload".to_owned());
-        thread.spawn(move || reader.run(&orders))?;
-        let reloads = Self(sender);
+        let reloads = Self {
+            wake,
+            everything: Arc::clone(&everything),
+        };
+        thread.spawn(move || reader.run(&orders, &everything))?;
         if let Some(path) = file {
             let reloads = reloads.clone();
             watch::look_at_file(path, move || reloads.order(Order::File))?;
@@ -79,21 +90,27 @@ impl Reloads {
 
     /// Asks for everything.
     pub(super) fn everything(&self) {
-        self.order(Order::Everything);
+        if !self.order(Order::Everything) {
+            error!("nothing is reloaded any more, an earlier reload has failed");
+        }
     }
 
-    /// Whether there is still somebody who reads. Where as many orders wait already, the last of them does.
+    /// Whether there is still somebody who reads.
     fn order(&self, order: Order) -> bool {
-        !matches!(self.0.try_send(order), Err(TrySendError::Disconnected(_)))
+        if order == Order::Everything {
+            self.everything.store(true, Ordering::SeqCst);
+        }
+        !matches!(self.wake.try_send(()), Err(TrySendError::Disconnected(())))
     }
 }
 
 impl<R: Fn() -> Result<Settings, ConfigError>> Reader<R> {
-    fn run(mut self, orders: &Receiver<Order>) {
-        for order in orders {
-            match order {
-                Order::Everything => self.everything(),
-                Order::File => self.file(),
+    fn run(mut self, orders: &Receiver<()>, everything: &AtomicBool) {
+        for () in orders {
+            if everything.swap(false, Ordering::SeqCst) {
+                self.everything();
+            } else {
+                self.file();
             }
         }
     }
@@ -193,9 +210,6 @@ fn take_over(parts: &Parts, settings: &Settings) -> Result<(), ConfigError> {
     }
     Ok(())
 }
-
-/// Orders that wait while one is carried out: one of each kind, and whatever comes then is read with them.
-const ORDERS: usize = 4;
 
 /// Keys that the log names at once.
 const NAMED: usize = 20;

@@ -48,7 +48,8 @@ impl Asked {
             None => String::new(),
             Some(host) => host.to_str().map_err(|_| Failure::HostRefused)?.to_owned(),
         };
-        if !host.is_empty() && host.parse::<http::uri::Authority>().is_err() {
+        let is_host = || !host.contains('@') && host.parse::<http::uri::Authority>().is_ok();
+        if !host.is_empty() && !is_host() {
             return Err(Failure::HostRefused);
         }
         // RFC 9112 section 3.2.2 lets a request name its host twice.

@@ -1,8 +1,10 @@
 //! Which connections to an origin are kept for further requests.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use http::uri::Authority;
+use tokio::time::Instant;
 
 use crate::web::applications::config::Application;
 use crate::web::applications::origin;
@@ -14,7 +16,10 @@ use crate::web::applications::origin::Pool;
 pub struct Connections {
     kept: Pool,
     unkept: Pool,
-    names: RefCell<Vec<Authority>>,
+    /// When each was last asked for.
+    names: RefCell<Vec<(Authority, Instant)>>,
+    /// How long a connection is kept: a name that is not asked for any longer has none.
+    idle: Duration,
 }
 
 impl Connections {
@@ -25,6 +30,7 @@ impl Connections {
             kept: pool(application.idle_connections),
             unkept: pool(0),
             names: RefCell::default(),
+            idle: application.idle,
         }
     }
 
@@ -34,15 +40,23 @@ impl Connections {
     }
 
     /// Where a request by this name goes.
-    pub fn by(&self, name: Option<&Authority>) -> &Pool {
-        let mut names = self.names.borrow_mut();
-        let Some(name) = name.filter(|name| !names.contains(name)) else {
+    pub fn by(&self, name: Option<&Authority>, now: Instant) -> &Pool {
+        let Some(name) = name else {
             return &self.kept;
         };
-        if names.len() == NAMES {
-            return &self.unkept;
+        let mut names = self.names.borrow_mut();
+        if let Some((_, asked)) = names.iter_mut().find(|(known, _)| known == name) {
+            *asked = now;
+            return &self.kept;
         }
-        names.push(name.clone());
+        if names.len() == NAMES {
+            let is_over = |asked: Instant| now.saturating_duration_since(asked) > self.idle;
+            let Some(over) = names.iter().position(|(_, asked)| is_over(*asked)) else {
+                return &self.unkept;
+            };
+            names.swap_remove(over);
+        }
+        names.push((name.clone(), now));
         &self.kept
     }
 }
@@ -62,13 +76,20 @@ mod tests {
         };
         let connector = Connector::load(&application, application.origin().unwrap()).unwrap();
         let connections = Connections::new(&connector, &application);
-        let is_kept = |name: usize| {
+        let is_kept = |name: usize, now| {
             let name = format!("name-{name}").parse().unwrap();
-            std::ptr::eq(connections.by(Some(&name)), &connections.kept)
+            std::ptr::eq(connections.by(Some(&name), now), &connections.kept)
         };
-        assert!((0..NAMES).all(is_kept));
-        assert!(!is_kept(NAMES));
-        assert!(is_kept(0));
-        assert!(!is_kept(NAMES));
+        let begin = Instant::now();
+        assert!((0..NAMES).all(|name| is_kept(name, begin)));
+        assert!(!is_kept(NAMES, begin));
+        let later = begin + application.idle;
+        assert!(is_kept(0, later));
+        assert!(!is_kept(NAMES, later));
+        // Names that nobody asks for any longer make room.
+        let end = later + Duration::from_millis(1);
+        assert!((NAMES..2 * NAMES - 1).all(|name| is_kept(name, end)));
+        assert!(!is_kept(2 * NAMES, end));
+        assert!(is_kept(0, end));
     }
 }

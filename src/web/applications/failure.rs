@@ -17,7 +17,7 @@ pub enum Failure {
     BodyMalformed,
     /// The body is larger than `body_bytes`.
     BodyTooLarge,
-    /// The body stood still for `body_pause`.
+    /// The body stood still for `body_pause`, or came too slowly on the whole.
     BodyTimeout,
     /// The request has passed too many gateways like this one.
     Loop,

@@ -1,5 +1,6 @@
 //! An application that is a folder: files as they are, pages with the library in them.
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::task::Context;
 use std::task::Poll;
 
 use actix_files::Files;
+use actix_files::PathBufWrap;
 use actix_web::body::BodySize;
 use actix_web::body::BoxBody;
 use actix_web::body::MessageBody;
@@ -19,7 +21,9 @@ use actix_web::http::header as actix_header;
 use actix_web::web;
 use actix_web::web::Bytes;
 use actix_web::web::ServiceConfig;
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
+use futures_util::stream;
 use futures_util::Stream;
 use http::header;
 use http::HeaderMap;
@@ -53,11 +57,15 @@ pub fn serve(
     let Some(folder) = &application.config.folder else {
         return;
     };
+    let unopened = {
+        let application = Arc::clone(application);
+        move |request: HttpRequest| not_served(Arc::clone(&application), request)
+    };
     let files = Files::new("", folder)
         .index_file("index.html")
         // The page's own links are relative to the folder.
         .redirect_to_slash_directory()
-        .default_handler(web::to(none))
+        .default_handler(web::to(unopened))
         .prefer_utf8(true);
     let path = application.config.path.trim_end_matches('/');
     let application = Arc::clone(application);
@@ -69,11 +77,37 @@ pub fn serve(
     );
 }
 
-/// There is no such file.
-async fn none() -> HttpResponse {
+/// Answers where a file could not be opened: that there is none, or why.
+async fn not_served(application: Arc<Application>, request: HttpRequest) -> HttpResponse {
+    let config = &application.config;
+    let path = request.path();
+    let below = path
+        .strip_prefix(config.path.trim_end_matches('/'))
+        .and_then(|below| PathBufWrap::parse_path(below, false).ok());
+    if let (Some(folder), Some(below)) = (&config.folder, below) {
+        let file = folder.join(below);
+        let opened = web::block(move || File::open(file)).await;
+        let error = match opened {
+            Ok(opened) => opened.err(),
+            Err(error) => Some(io::Error::other(error.to_string())),
+        };
+        if let Some(error) = error.filter(|error| !is_nowhere(error)) {
+            let sender = application.sender(request.head(), is_secure(&request));
+            let failure = Failure::OriginUnreachable(error.to_string());
+            return proxy::fail(&application, &failure, path, sender.client);
+        }
+    }
     HttpResponse::NotFound()
         .content_type("text/plain; charset=utf-8")
         .body("not_found: there is no such file\n")
+}
+
+/// Whether there is nothing by that name.
+fn is_nowhere(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
+    )
 }
 
 fn answer<S>(
@@ -191,6 +225,11 @@ fn change(
         hash: &application.hash,
     };
     let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or_default();
+    let size = response.response().body().size();
+    let task = match size {
+        BodySize::None | BodySize::Sized(0) => Task::Pass,
+        _ => task,
+    };
     let plan = response::plan(status, &mut headers, task, head, &script, &application.mark);
     if let Plan::Pass(Some(reason)) = &plan {
         application.counts.page(reason);
@@ -206,16 +245,16 @@ fn change(
     }
     let pause = application.config.body_pause;
     let recipient = Recipient::new(application, asked.sender.client, asked.path());
-    let is_head = asked.method == Method::HEAD;
-    match application.rewriter(&plan) {
-        // How long the rewritten page is nobody knows.
-        Some(_) if is_head => response.map_body(|_, body| {
-            Answer::new(Chunks(body), BodySize::Stream, pause, recipient, guard).boxed()
-        }),
-        None => response.map_body(|_, body| {
-            let size = body.size();
-            Answer::new(Chunks(body), size, pause, recipient, guard).boxed()
-        }),
+    let rewriter = application.rewriter(&plan);
+    if asked.method == Method::HEAD {
+        // How long a rewritten page is nobody knows.
+        let size = rewriter.map_or(size, |_| BodySize::Stream);
+        return response
+            .map_body(|_, _| Answer::new(stream::empty(), size, pause, recipient, guard).boxed());
+    }
+    match rewriter {
+        None => response
+            .map_body(|_, body| Answer::new(Chunks(body), size, pause, recipient, guard).boxed()),
         Some((rewriter, coding)) => {
             let ended = application.ended(&plan);
             response.map_body(|_, body| {

@@ -39,11 +39,11 @@ impl Script {
         };
         held.extend_from_slice(bytes);
         match self.place(&held) {
-            None if held.len() < HELD => {
+            Place { is_sure: false, .. } if held.len() < HELD => {
                 self.held = Some(held);
                 Vec::new()
             }
-            place => self.with_line(&held, place.unwrap_or_default()),
+            place => self.with_line(&held, place),
         }
     }
 
@@ -55,32 +55,25 @@ impl Script {
         // A statement that ends with the script ends as one that ends with its line.
         let length = held.len();
         held.extend_from_slice(b"\n;");
-        let place = self.place(&held).unwrap_or_default();
+        let place = self.place(&held);
         if place.at <= length {
             held.truncate(length);
         }
         self.with_line(&held, place)
     }
 
-    /// Where the line goes; none if more has to come to tell.
-    fn place(&self, script: &[u8]) -> Option<Place> {
-        if MARK.starts_with(script) && script.len() < MARK.len() {
-            return None;
+    /// Where the line goes, as far as it can be told.
+    fn place(&self, script: &[u8]) -> Place {
+        let at = beginning(script);
+        let is_strict = match (at, self.kind) {
+            (Some(at), Loader::Worker) => is_strict(&script[at..]),
+            _ => Some(false),
+        };
+        Place {
+            at: at.unwrap_or_default(),
+            is_strict: is_strict.unwrap_or_default(),
+            is_sure: at.is_some() && is_strict.is_some(),
         }
-        let mark = if script.starts_with(MARK) {
-            MARK.len()
-        } else {
-            0
-        };
-        let rest = &script[mark..];
-        let at = match rest {
-            [] | [b'#'] => return None,
-            // ECMA-262 section 12.5: only the first line can be a comment of this kind, and it must stay the first one.
-            [b'#', b'!', ..] => mark + rest.iter().position(|byte| is_line_end(*byte))? + 1,
-            _ => mark,
-        };
-        let is_strict = self.kind == Loader::Worker && is_strict(&script[at..])?;
-        Some(Place { at, is_strict })
     }
 
     /// The line shares a line of the script, so that no other line gets a new number. A byte order mark stays first.
@@ -96,10 +89,33 @@ impl Script {
 }
 
 /// Where the line goes, and whether it has to begin the directive prologue.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Place {
     at: usize,
     is_strict: bool,
+    /// Whether what comes cannot change it.
+    is_sure: bool,
+}
+
+/// Where a script begins, behind a byte order mark and a line that begins with `#!` (ECMA-262 section 12.5); none if more has
+/// to come to tell.
+fn beginning(script: &[u8]) -> Option<usize> {
+    if MARK.starts_with(script) && script.len() < MARK.len() {
+        return None;
+    }
+    let mark = if script.starts_with(MARK) {
+        MARK.len()
+    } else {
+        0
+    };
+    match &script[mark..] {
+        [] | [b'#'] => None,
+        rest @ [b'#', b'!', ..] => {
+            let end = rest.iter().position(|byte| is_line_end(*byte))?;
+            Some(mark + end + 1)
+        }
+        _ => Some(mark),
+    }
 }
 
 /// Whether a script begins with the directive `'use strict'`, alone or among others (ECMA-262 section 11.2.1); none if more
@@ -277,5 +293,10 @@ mod tests {
         let mut rewriting = Script::new(Loader::Worker, "/l.js");
         assert!(rewriting.write(script.as_bytes()).ends_with(b"xxx"));
         assert_eq!(rewriting.write(b"more"), b"more");
+        // The line still goes where it belongs.
+        let script = format!("#!x\n/*{}", "x".repeat(HELD));
+        let mut rewriting = Script::new(Loader::Worker, "/l.js");
+        let written = rewriting.write(script.as_bytes());
+        assert!(written.starts_with(b"#!x\nimportScripts"));
     }
 }

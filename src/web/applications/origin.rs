@@ -138,7 +138,7 @@ impl Connector {
             return Ok(Stream {
                 io: TokioIo::new(Box::new(socket)),
                 is_http2: false,
-                is_used: Used::default(),
+                is_used: (self.protocol != Protocol::Http2).then(Used::default),
             });
         };
         let mut config = ClientConfig::clone(&trust.client.load().config);
@@ -154,7 +154,7 @@ impl Connector {
         Ok(Stream {
             io: TokioIo::new(Box::new(stream)),
             is_http2,
-            is_used: Used::default(),
+            is_used: (!is_http2).then(Used::default),
         })
     }
 
@@ -212,7 +212,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 pub struct Stream {
     io: TokioIo<Box<dyn Socket>>,
     is_http2: bool,
-    is_used: Used,
+    /// None with HTTP/2, where an origin that closes says which requests it has not begun with.
+    is_used: Option<Used>,
 }
 
 /// Whether a request was answered over a connection.
@@ -221,7 +222,10 @@ struct Used(Arc<AtomicBool>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.is_used.clone());
+        let connected = match &self.is_used {
+            Some(is_used) => Connected::new().extra(is_used.clone()),
+            None => Connected::new(),
+        };
         if self.is_http2 {
             connected.negotiated_h2()
         } else {

@@ -46,6 +46,7 @@ use crate::web::applications::request::Task;
 use crate::web::applications::response;
 use crate::web::applications::response::Plan;
 use crate::web::applications::rewriting;
+use crate::web::applications::told::shown;
 use crate::web::applications::told::Recipient;
 use crate::web::applications::Application;
 use crate::web::library;
@@ -165,7 +166,7 @@ impl Proxy {
         // RFC 9110 section 9.2.2: what changes nothing may be asked again.
         let is_repeatable = carrying.is_none() && asked.method.is_safe();
         let begin = Instant::now();
-        let pool = self.connections.by(first.uri().authority());
+        let pool = self.connections.by(first.uri().authority(), begin);
         let mut answer = self.exchange(pool, first, carrying).await;
         let is_stale = matches!(&answer, Err(Unanswered { is_stale: true, .. }));
         if is_repeatable && is_stale && begin.elapsed() < SOON {
@@ -396,13 +397,5 @@ pub fn fail(
     answer.body::<BoxBody>(BoxBody::new(failure.body()))
 }
 
-/// As much of a path as a log line shows.
-pub fn shown(path: &str) -> String {
-    path.chars().take(SHOWN).collect()
-}
-
 /// An origin that closes a kept connection has not begun with a request; one that closes it later may have failed at it.
 const SOON: Duration = Duration::from_secs(1);
-
-/// Characters of a path in a log line.
-const SHOWN: usize = 100;

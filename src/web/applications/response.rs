@@ -89,7 +89,7 @@ pub fn plan(
     if status == StatusCode::NOT_MODIFIED {
         let is_varied = headers.contains_key(header::VARY);
         if request.is_marked {
-            confirm(headers, request, script, mark);
+            confirm(headers, task, request, script, mark);
         }
         // A cache takes this line for the one that it has (RFC 9111 section 3.2).
         if request.is_marked || (task == Task::NoDocument && is_varied) {
@@ -111,7 +111,8 @@ pub fn plan(
         None => (content_type.trim(), ""),
     };
     // Without a type a browser looks at the bytes, unless it is told not to.
-    let is_untyped = !headers.contains_key(header::CONTENT_TYPE)
+    let is_untyped = !status.is_redirection()
+        && !headers.contains_key(header::CONTENT_TYPE)
         && !headers.contains_key(header::X_CONTENT_TYPE_OPTIONS);
     let is_page = essence.eq_ignore_ascii_case("text/html") || (is_untyped && task.is_sure());
     let is_script = JAVASCRIPT
@@ -122,7 +123,7 @@ pub fn plan(
         Task::Skip => return Plan::Pass(is_page.then_some("skipped")),
         Task::NoDocument => {
             // A cache must not give this to whoever asks for a document.
-            if is_page {
+            if is_page || is_untyped {
                 headers.append(header::VARY, HeaderValue::from_static(DECIDING));
             }
             return Plan::Pass(None);
@@ -186,9 +187,17 @@ fn mark_changed(headers: &mut HeaderMap, mark: &str) {
 }
 
 /// The origin confirms what the browser has, which is of the gateway's making: so is the head that goes with it.
-fn confirm(headers: &mut HeaderMap, request: &Head, script: &csp::Script<'_>, mark: &str) {
-    if let Some(answer) = read_policies(headers, script).filter(|answer| answer.runs) {
-        write_policies(headers, &answer);
+fn confirm(
+    headers: &mut HeaderMap,
+    task: Task,
+    request: &Head,
+    script: &csp::Script<'_>,
+    mark: &str,
+) {
+    if matches!(task, Task::Page { .. }) {
+        if let Some(answer) = read_policies(headers, script).filter(|answer| answer.runs) {
+            write_policies(headers, &answer);
+        }
     }
     let etag = text(headers, &header::ETAG);
     let date = request.marked_date.as_deref();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::web::applications::metrics::Counts;
-use crate::web::applications::proxy;
 use crate::web::applications::Application;
 
 /// Who gets an answer: whom the log names.
@@ -23,7 +22,7 @@ impl Recipient {
         Self {
             application: Arc::clone(application),
             client,
-            path: proxy::shown(path),
+            path: shown(path),
         }
     }
 
@@ -45,3 +44,11 @@ impl Recipient {
         );
     }
 }
+
+/// As much of a path as a log line shows.
+pub(super) fn shown(path: &str) -> String {
+    path.chars().take(SHOWN).collect()
+}
+
+/// Characters of a path in a log line.
+const SHOWN: usize = 100;

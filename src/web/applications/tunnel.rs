@@ -271,9 +271,11 @@ async fn carry(
     let silence = application.config.websocket_silence;
     let (client_reads, mut client_writes) = tokio::io::split(client);
     let (origin_reads, mut origin_writes) = tokio::io::split(TokioIo::new(origin));
-    within(silence, origin_writes.write_all(early)).await?;
-    let heard = Cell::new(Instant::now());
     let counts = &application.counts;
+    within(silence, origin_writes.write_all(early)).await?;
+    within(silence, origin_writes.flush()).await?;
+    counts.from_client.inc_by(early.len() as u64);
+    let heard = Cell::new(Instant::now());
     let both = async {
         tokio::try_join!(
             one_way(

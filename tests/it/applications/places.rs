@@ -94,6 +94,7 @@ fn a_folder_is_an_application() {
     .expect("a page");
     fs::write(folder.join("a.txt"), "0123456789").expect("a file");
     fs::create_dir_all(folder.join("sub")).expect("a folder in it");
+    std::os::unix::fs::symlink("loop", folder.join("loop")).expect("a link to itself");
     let text = format!(
         "[[web.applications]]\nname = \"files\"\npath = \"/files\"\nfolder = {folder:?}\n\
          [[web.applications]]\nname = \"root\"\nfolder = {folder:?}\n{}",
@@ -145,6 +146,10 @@ fn a_folder_is_an_application() {
     let none = get(gateway.public(), "/files/none", "");
     assert_eq!(none.status, 404);
     assert!(none.text().starts_with("not_found: "), "{}", none.text());
+    // One that is there and cannot be read is not called missing.
+    let unread = get(gateway.public(), "/files/loop", "");
+    assert_eq!(unread.status, 502);
+    assert!(unread.text().starts_with("origin_unreachable: "));
     assert_eq!(get(gateway.public(), "/files/../a", "").status, 400);
     assert_eq!(get(gateway.public(), "/elsewhere", "").status, 404);
     gateway.wait_metric(
@@ -181,6 +186,13 @@ fn files_under_way_are_bounded() {
     assert_eq!(answer.status, 503);
     assert!(answer.text().starts_with("application_busy: "));
     assert_eq!(slow.rest(), large);
+    let mut head = Raw::connect(gateway.public());
+    head.send("HEAD /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let (status, lines) = head.head().expect("a head");
+    assert_eq!(status, 200);
+    let length = format!("content-length: {}\r\n", large.len());
+    assert!(lines.to_lowercase().contains(&length), "{lines}");
+    assert_eq!(head.rest(), b"");
     gateway.wait_metric(
         "smeuse_application_requests_in_flight{application=\"files\"}",
         0.0,

@@ -12,7 +12,7 @@ use super::origin::Raw;
 use crate::harness::gateway::Gateway;
 use crate::harness::DEADLINE;
 
-/// An origin that answers behind the head, and reads what the path says.
+/// An origin that answers behind the head, and reads no body.
 fn origin() -> Origin {
     Origin::start(|request, stream| {
         let answer = ok("Connection: close\r\n", request.path());

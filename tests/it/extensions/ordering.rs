@@ -15,12 +15,14 @@ use crate::harness::configuration::AMQP_PATH;
 use crate::harness::configuration::ECHO_PATH;
 use crate::harness::extended;
 use crate::harness::gateway::Gateway;
+use crate::harness::wait_until;
 use crate::harness::websocket;
 use crate::harness::websocket::Frame;
 use crate::harness::websocket::BINARY;
 use crate::harness::websocket::CLOSE;
 use crate::harness::websocket::CONTINUATION;
 use crate::harness::websocket::TEXT;
+use crate::harness::DEADLINE;
 
 /// Every order of every subset with at least two.
 fn offers() -> Vec<Vec<&'static str>> {
@@ -119,8 +121,10 @@ fn what_came_before_a_close_reaches_the_broker() {
         assert!(published.chunks(publish.len()).all(|part| part == publish));
         gateway.wait_nothing_left();
         broker.wait_all_ended();
-        let sessions = gateway.metrics().sum("smeuse_extension_sessions");
-        assert_eq!(sessions, 0.0, "{offer:?}");
+        // The extensions' actors end after the session's.
+        wait_until(&format!("no session with {offer:?}"), DEADLINE, || {
+            gateway.metrics().sum("smeuse_extension_sessions") == 0.0
+        });
     }
 }
 

@@ -261,13 +261,20 @@ fn a_page_without_a_type_is_one_if_it_looks_like_one() {
         (&[("x-content-type-options", "nosniff")][..], DOCUMENT),
         (&[("content-type", "")], DOCUMENT),
         (&[], unsure),
-        (&[], Task::NoDocument),
     ] {
         let mut map = headers(lines);
         let plan = planned(200, &mut map, task, &request(false, None));
         assert_eq!(plan, Plan::Pass(None), "{lines:?} {task:?}");
         assert_eq!(map, headers(lines));
     }
+    // To a redirection nobody looks.
+    let mut map = headers(&[("location", "/")]);
+    let plan = planned(307, &mut map, DOCUMENT, &request(false, None));
+    assert_eq!(plan, Plan::Pass(None));
+    // It may be kept, and asked for as a document.
+    let mut map = headers(&[]);
+    planned(200, &mut map, Task::NoDocument, &request(false, None));
+    assert!(map.contains_key("vary"));
 }
 
 #[test]
@@ -335,6 +342,11 @@ fn a_confirmation_is_about_what_the_browser_has() {
     let mut map = headers(&lines);
     planned(304, &mut map, DOCUMENT, &request(false, None));
     assert_eq!(map, headers(&lines));
+    // A script has got its line whatever its own policy says.
+    let mut map = headers(&lines);
+    let script = Task::Script(Loader::Worker);
+    planned(304, &mut map, script, &request(true, None));
+    assert_eq!(map["content-security-policy"], "script-src 'none'");
 }
 
 #[test]
