@@ -80,12 +80,20 @@ pub(crate) fn to_real(
     if wanted[0] {
         let browsers = plan.sessions / 2;
         match (broker_memory(&lanes[1], browsers)?, broker_memory(&lanes[0], browsers)?) {
-            (Some(shared), Some(dedicated)) => report::memory(
-                out,
-                &format!("RabbitMQ: {MEMORY}, {browsers} of them, a consumer each"),
-                [dedicated, shared],
-                "at most 0.33",
-            )?,
+            (Some(shared), Some(dedicated)) => {
+                report::memory(
+                    out,
+                    &format!("RabbitMQ: resident {MEMORY}, {browsers} of them, a consumer each"),
+                    [dedicated.resident, shared.resident],
+                    "at most 0.33",
+                )?;
+                report::memory(
+                    out,
+                    "RabbitMQ: the same, as its runtime counts its processes",
+                    [dedicated.processes, shared.processes],
+                    "",
+                )?;
+            }
             _ => writeln!(out, "| RabbitMQ: {MEMORY} | not measured: SMEUSE_BENCH_CTL names no rabbitmqctl | | | |")?,
         }
     }
@@ -100,14 +108,24 @@ pub(crate) fn to_real(
     Ok(())
 }
 
-/// How much memory a browser with one channel and one consumer costs RabbitMQ, in bytes.
-fn broker_memory(lane: &Lane, browsers: usize) -> io::Result<Option<u64>> {
+/// Memory of RabbitMQ, in bytes.
+#[derive(Clone, Copy)]
+struct Memory {
+    /// Of its operating system process. It grows by whole carriers of the runtime's allocators, and what a burst of connects
+    /// has taken is not given back at once.
+    resident: u64,
+    /// Of all its processes, as its runtime counts: no socket is in it.
+    processes: u64,
+}
+
+/// How much memory a browser with one channel and one consumer costs RabbitMQ.
+fn broker_memory(lane: &Lane, browsers: usize) -> io::Result<Option<Memory>> {
     // The queue goes with its last consumer, so the first one stays to the end.
     let queue = load::own_queue("browsers");
     let mut first = lane.open(load::SMALL_BUFFER)?;
     first.declare_auto_delete(&queue)?;
     first.consume(&queue)?;
-    let Some(before) = rabbitmq_memory()? else {
+    let Some(before) = settled_memory()? else {
         return Ok(None);
     };
     let mut open = Vec::with_capacity(browsers);
@@ -117,17 +135,39 @@ fn broker_memory(lane: &Lane, browsers: usize) -> io::Result<Option<u64>> {
         client.expect(crate::amqp::BASIC_CONSUME_OK)?;
         open.push(client);
     }
-    let after = rabbitmq_memory()?.unwrap_or(before);
+    let after = settled_memory()?.unwrap_or(before);
     open.into_iter().try_for_each(Client::close)?;
     first.expect(crate::amqp::BASIC_CONSUME_OK)?;
     first.close()?;
-    Ok(Some(after.saturating_sub(before) / browsers as u64))
+    let each = |after: u64, before: u64| after.saturating_sub(before) / browsers as u64;
+    Ok(Some(Memory {
+        resident: each(after.resident, before.resident),
+        processes: each(after.processes, before.processes),
+    }))
 }
 
-/// Resident memory of RabbitMQ's process once all its garbage is collected; it says itself, through the command in
-/// `SMEUSE_BENCH_CTL`, which process it is. What its runtime says to have allocated would be no measure: that counts a
-/// socket's whole receive buffer, of which a silent connection touches nothing.
-fn rabbitmq_memory() -> io::Result<Option<u64>> {
+/// Memory of RabbitMQ once it no longer shrinks: its idle processes go to sleep one by one, and need less then.
+fn settled_memory() -> io::Result<Option<Memory>> {
+    let mut last = rabbitmq_memory()?;
+    for _ in 0..LOOKS {
+        std::thread::sleep(BETWEEN_LOOKS);
+        let memory = rabbitmq_memory()?;
+        let shrinks = last.zip(memory).is_some_and(|(last, memory)| {
+            let is_less = |after: u64, before: u64| after < before - before / 100;
+            is_less(memory.resident, last.resident) || is_less(memory.processes, last.processes)
+        });
+        last = memory;
+        if !shrinks {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// Memory of RabbitMQ once all its garbage is collected; it says itself, through the command in `SMEUSE_BENCH_CTL`, which
+/// process it is. All that its runtime says to have allocated would be no measure: that counts a socket's whole receive
+/// buffer, of which a silent connection touches nothing.
+fn rabbitmq_memory() -> io::Result<Option<Memory>> {
     let control = std::env::var("SMEUSE_BENCH_CTL").ok();
     let Some(control) = control.filter(|control| !control.is_empty()) else {
         return Ok(None);
@@ -138,9 +178,19 @@ fn rabbitmq_memory() -> io::Result<Option<u64>> {
         .args(["eval", COLLECTED])
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let pid = text.trim().trim_matches('"').parse();
-    let pid = pid.map_err(|_| io::Error::other(format!("{control} says {text:?}")))?;
-    process::memory_of(pid).map(Some)
+    let said = text.trim().trim_matches(['{', '}']).split_once(',');
+    let numbers = said.and_then(|(pid, processes)| {
+        let pid = pid.trim_matches('"').parse().ok()?;
+        Some((pid, processes.parse().ok()?))
+    });
+    let Some((pid, processes)) = numbers else {
+        return Err(io::Error::other(format!("{control} says {text:?}")));
+    };
+    let resident = process::memory_of(pid)?;
+    Ok(Some(Memory {
+        resident,
+        processes,
+    }))
 }
 
 /// Round trips of one session, alone and beside one on the same broker connection that takes none of its deliveries.
@@ -198,11 +248,16 @@ const SESSIONS: &str = "sessions opened and closed";
 const NEIGHBOUR: &str = "neighbour of a stalled session";
 
 /// Everything collected first, so that what is left belongs to somebody.
-const COLLECTED: &str = "[garbage_collect(P) || P <- processes()], os:getpid().";
+const COLLECTED: &str =
+    "[garbage_collect(P) || P <- processes()], {os:getpid(), erlang:memory(processes)}.";
 
 /// More than all the sockets between hold, and little enough not to alarm the broker.
 const STALLED_BYTES: u64 = 24 * 1024 * 1024;
 const STALLED_BODY: usize = 16 * 1024;
+
+/// How often RabbitMQ's memory is looked at, and after how long.
+const LOOKS: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
 /// For the sockets to fill, and for what a session leaves behind to be cleared away.
 const SETTLE: Duration = Duration::from_millis(300);
