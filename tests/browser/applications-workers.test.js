@@ -92,3 +92,25 @@ test("a page without a type is a page if it looks like one", { timeout: 60_000 }
   assert.equal(await isChanged(page), false)
   assert.equal(await page.evaluate(() => document.body.textContent), "only text")
 })
+
+test("workers of every kind that the configuration names have the library", { timeout: 60_000 }, async (t) => {
+  const says = "/native code/.test(Function.prototype.toString.call(WebSocket)) ? 'native' : 'changed'"
+  const origin = await startOrigin(t, {
+    "/": { body: pageWith("") },
+    "/assets/module-3f2a.mjs": { headers: javascript, body: `postMessage(${says})` },
+    "/classic.js": { headers: javascript, body: `"use strict"; postMessage(${says} + (function () { return this })())` },
+    "/shared.js": { headers: javascript, body: `onconnect = ({ ports: [port] }) => port.postMessage(${says})` },
+    "/other.js": { headers: javascript, body: `postMessage(${says})` },
+  })
+  const gateway = await startThrough(t, broker, origin, { more: 'modules = ["/assets/module-*.mjs"]\nworkers = ["/classic.js", "/shared.js"]' })
+  const page = await openPage(browser, `http://${gateway.public}/`)
+  const said = await page.evaluate(() => {
+    const first = (from) => new Promise((resolve) => from.addEventListener("message", ({ data }) => resolve(data), { once: true }))
+    const { port } = new SharedWorker("/shared.js")
+    port.start()
+    return Promise.all([first(new Worker("/assets/module-3f2a.mjs", { type: "module" })), first(new Worker("/classic.js")), first(port), first(new Worker("/other.js"))])
+  })
+  assert.deepEqual(said, ["changed", "changedundefined", "changed", "native"])
+  await metric(gateway, 'smeuse_application_pages_rewritten_total{application="app",outcome="loader"}', 3)
+  assert.deepEqual(page.problems, [])
+})
