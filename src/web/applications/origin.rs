@@ -212,7 +212,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 pub struct Stream {
     io: TokioIo<Box<dyn Socket>>,
     is_http2: bool,
-    /// None with HTTP/2, where an origin that closes says which requests it has not begun with.
+    /// None with HTTP/2, where one request may fail and the connection stay.
     is_used: Option<Used>,
 }
 

@@ -61,6 +61,9 @@ pub struct Proxy {
     pub connections: Connections,
 }
 
+/// The client's body on its way.
+type Carrying = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+
 /// Why there is no answer of the origin's.
 struct Unanswered {
     failure: Failure,
@@ -150,7 +153,7 @@ impl Proxy {
         let uri = self.uri(&asked)?;
         let outgoing = || self.outgoing(&asked.method, &uri, &head.headers, length);
         let mut first = outgoing();
-        let mut carrying = None;
+        let mut carrying: Option<Carrying> = None;
         if let Some(length) = length.of_body() {
             let (queue, body) = RequestBody::queued(length);
             *first.body_mut() = body;
@@ -170,10 +173,8 @@ impl Proxy {
         let mut answer = self.exchange(pool, first, carrying).await;
         let is_stale = matches!(&answer, Err(Unanswered { is_stale: true, .. }));
         if is_repeatable && is_stale && begin.elapsed() < SOON {
-            let nobody = None::<Pin<Box<dyn Future<Output = Result<(), Failure>>>>>;
-            answer = self
-                .exchange(self.connections.anew(), outgoing(), nobody)
-                .await;
+            let anew = self.connections.anew();
+            answer = self.exchange(anew, outgoing(), None).await;
         }
         let response = answer.map_err(|unanswered| unanswered.failure)?;
         self.receive(response, &asked, task, &head, guard, is_old)
@@ -214,7 +215,7 @@ impl Proxy {
         &self,
         pool: &Pool,
         outgoing: http::Request<RequestBody>,
-        mut carrying: Option<impl Future<Output = Result<(), Failure>> + Unpin + 'static>,
+        mut carrying: Option<Carrying>,
     ) -> Result<http::Response<Incoming>, Unanswered> {
         let sending = pool.request(outgoing);
         tokio::pin!(sending);
