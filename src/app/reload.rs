@@ -213,3 +213,26 @@ fn take_over(parts: &Parts, settings: &Settings) -> Result<(), ConfigError> {
 
 /// Keys that the log names at once.
 const NAMED: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_not_forgotten_however_many_orders_wait() {
+        let (wake, orders) = sync_channel(1);
+        let reloads = Reloads {
+            wake,
+            everything: Arc::default(),
+        };
+        assert!((0..10).all(|_| reloads.order(Order::File)));
+        assert!(!reloads.everything.load(Ordering::SeqCst));
+        assert!(reloads.order(Order::Everything));
+        // One order waits, and whoever takes it finds that everything is wanted.
+        assert_eq!(orders.try_iter().count(), 1);
+        assert!(reloads.everything.load(Ordering::SeqCst));
+        drop(orders);
+        assert!(!reloads.order(Order::File));
+        assert!(!reloads.order(Order::Everything));
+    }
+}

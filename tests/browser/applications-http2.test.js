@@ -1,7 +1,7 @@
 // Origins that speak HTTP/2: by prior knowledge over plain TCP, and by what TLS agrees on. Node's own server is the witness.
 import assert from "node:assert/strict"
 import { readFile } from "node:fs/promises"
-import { createSecureServer, createServer } from "node:http2"
+import { constants, createSecureServer, createServer } from "node:http2"
 import { describe, test } from "node:test"
 import { startGateway } from "../js/kit/gateway.js"
 import { selfSigned } from "./application.js"
@@ -69,6 +69,20 @@ describe("an origin that speaks HTTP/2", () => {
     await speaks(url, url.slice("http://".length), false)
     await Promise.all(Array.from({ length: 20 }, async () => assert.equal(await (await fetch(`${url}/parts`)).text(), "first second")))
     assert.equal(sessions.size, 1)
+  })
+
+  test("is asked once, also where it resets a stream of a connection that has answered", { timeout: 60_000 }, async (t) => {
+    let resets = 0
+    const server = createServer((request, response) => {
+      if (request.url !== "/reset") return answer(request, response)
+      resets += 1
+      response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    })
+    const { url, sessions } = await through(t, server, (port) => `origin = "http://127.0.0.1:${port}"\nprotocol = "http2"`)
+    assert.equal((await fetch(`${url}/ask`)).status, 200)
+    assert.equal((await fetch(`${url}/reset`)).status, 502)
+    assert.deepEqual([resets, sessions.size], [1, 1])
+    assert.equal((await fetch(`${url}/ask`)).status, 200)
   })
 
   test("over TLS, where it offers it, under its own authority", { timeout: 60_000 }, async (t) => {

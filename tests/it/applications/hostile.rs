@@ -56,6 +56,8 @@ fn what_can_be_read_in_two_ways_reaches_nobody() {
         ("no Host", format!("GET / HTTP/1.1\r\n\r\n{SMUGGLED}")),
         ("two Hosts", format!("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n{SMUGGLED}")),
         ("a Host that is none", format!("GET / HTTP/1.1\r\nHost: a b/c\r\n\r\n{SMUGGLED}")),
+        ("a Host with a user", format!("GET / HTTP/1.1\r\nHost: u:p@a\r\n\r\n{SMUGGLED}")),
+        ("a Host behind a port", format!("GET / HTTP/1.1\r\nHost: a:x@b\r\n\r\n{SMUGGLED}")),
         ("two Hosts, one in the target", format!("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n{SMUGGLED}")),
         ("HTTP/1.0 in chunks", format!("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SMUGGLED}")),
         ("HTTP/0.9", "GET /\r\n".to_owned()),

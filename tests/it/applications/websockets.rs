@@ -282,6 +282,12 @@ fn what_comes_early_is_not_lost() {
     go.send(()).expect("the origin waits");
     assert_eq!(raw.head().expect("a head").0, 101);
     assert!(raw.exactly(early.len()) == early);
+    for direction in ["from_client", "to_client"] {
+        let series = format!(
+            "smeuse_application_bytes_total{{application=\"app\",direction=\"{direction}\"}}"
+        );
+        gateway.wait_metric(&series, early.len() as f64);
+    }
 }
 
 /// A refusal that does not end is no longer waited for than a WebSocket.

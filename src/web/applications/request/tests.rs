@@ -88,6 +88,17 @@ fn a_client_cannot_say_who_it_is() {
 }
 
 #[test]
+fn no_claim_passes_however_it_is_spelled() {
+    for claim in CLAIMS {
+        for name in [claim.to_owned(), claim.replace('-', "_")] {
+            let made = made(&[(&name, "203.0.113.1")], Task::Pass, false).unwrap();
+            let passed = made.headers.values().any(|value| value == "203.0.113.1");
+            assert!(!passed, "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_trusted_proxy_is_passed_on_and_added_to() {
     let claims = [
         ("forwarded", "for=203.0.113.1"),
